@@ -1,0 +1,190 @@
+//! Sparse rows: the expression matrix.
+
+use ndarray::Array2;
+
+use crate::{Error, Result};
+
+/// A matrix in compressed sparse rows: (n_rows, n_columns), column indices sorted and unique within each row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SparseMatrix {
+    n_columns: usize,
+    indptr: Vec<usize>,
+    indices: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl SparseMatrix {
+    /// Builds a matrix from its three arrays; rows need not be sorted yet.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if the arrays do not describe a matrix with `n_columns` columns, or if a row names a
+    /// column twice.
+    pub fn new(n_columns: usize, indptr: Vec<usize>, indices: Vec<u32>, values: Vec<f32>) -> Result<Self> {
+        let wrong =
+            |expected: String, got: String| Error::ShapeMismatch { what: "sparse matrix".into(), expected, got };
+        if indptr.first() != Some(&0) || indptr.windows(2).any(|pair| pair[0] > pair[1]) {
+            return Err(wrong("indptr that starts at 0 and never falls".into(), "another".into()));
+        }
+        let n_values = indptr.last().copied().unwrap_or(0);
+        if n_values != indices.len() || indices.len() != values.len() {
+            return Err(wrong(
+                format!("{n_values} indices and values, as indptr ends"),
+                format!("{} indices and {} values", indices.len(), values.len()),
+            ));
+        }
+        if let Some(index) = indices.iter().find(|&&index| index as usize >= n_columns) {
+            return Err(wrong(format!("column indices below {n_columns}"), format!("{index}")));
+        }
+        let mut matrix = Self { n_columns, indptr, indices, values };
+        matrix.sort_rows();
+        for row in 0..matrix.n_rows() {
+            if let Some(pair) = matrix.row(row).0.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(wrong(
+                    "every column once in a row".into(),
+                    format!("column {} twice in row {row}", pair[0]),
+                ));
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// Builds a matrix from rows of (column, value) pairs with rising columns; zeros are left out.
+    pub fn from_rows(n_columns: usize, rows: impl IntoIterator<Item = Vec<(u32, f32)>>) -> Self {
+        let mut matrix = Self { n_columns, indptr: vec![0], ..Self::default() };
+        for row in rows {
+            for (column, value) in row {
+                if value != 0.0 {
+                    matrix.indices.push(column);
+                    matrix.values.push(value);
+                }
+            }
+            matrix.indptr.push(matrix.indices.len());
+        }
+        matrix
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.indptr.len().saturating_sub(1)
+    }
+
+    /// Number of columns.
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
+    /// Number of stored values.
+    pub fn n_stored(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Where each row starts and the last one ends: n_rows + 1 offsets.
+    pub fn indptr(&self) -> &[usize] {
+        &self.indptr
+    }
+
+    /// The column of each stored value.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// The stored values.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The stored values, to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The columns and values of one row.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.indptr[row]..self.indptr[row + 1];
+        (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// The values of one row, to be changed in place.
+    pub fn row_values_mut(&mut self, row: usize) -> &mut [f32] {
+        &mut self.values[self.indptr[row]..self.indptr[row + 1]]
+    }
+
+    /// The sum of each row.
+    pub fn row_sums(&self) -> Vec<f64> {
+        (0..self.n_rows()).map(|row| self.row(row).1.iter().map(|&value| f64::from(value)).sum()).collect()
+    }
+
+    /// Keeps the given rows, in the given order.
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        let mut kept = Self { n_columns: self.n_columns, indptr: vec![0], ..Self::default() };
+        for &row in rows {
+            let (indices, values) = self.row(row);
+            kept.indices.extend_from_slice(indices);
+            kept.values.extend_from_slice(values);
+            kept.indptr.push(kept.indices.len());
+        }
+        kept
+    }
+
+    /// Keeps the given columns, in the given order.
+    pub fn select_columns(&self, columns: &[usize]) -> Self {
+        let mut target = vec![u32::MAX; self.n_columns];
+        for (new, &old) in columns.iter().enumerate() {
+            target[old] = new as u32;
+        }
+        let mut kept = Self { n_columns: columns.len(), indptr: vec![0], ..Self::default() };
+        for row in 0..self.n_rows() {
+            let (indices, values) = self.row(row);
+            for (&index, &value) in indices.iter().zip(values) {
+                if target[index as usize] != u32::MAX {
+                    kept.indices.push(target[index as usize]);
+                    kept.values.push(value);
+                }
+            }
+            kept.indptr.push(kept.indices.len());
+        }
+        kept.sort_rows();
+        kept
+    }
+
+    /// The mean of each column over the given rows: (n_columns).
+    pub fn column_means(&self, rows: &[usize]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.n_columns];
+        for &row in rows {
+            let (indices, values) = self.row(row);
+            for (&index, &value) in indices.iter().zip(values) {
+                sums[index as usize] += f64::from(value);
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= rows.len().max(1) as f64);
+        sums
+    }
+
+    /// The dense matrix: (n_rows, n_columns).
+    pub fn to_dense(&self) -> Array2<f32> {
+        let mut dense = Array2::zeros((self.n_rows(), self.n_columns));
+        for row in 0..self.n_rows() {
+            let (indices, values) = self.row(row);
+            for (&index, &value) in indices.iter().zip(values) {
+                dense[[row, index as usize]] = value;
+            }
+        }
+        dense
+    }
+
+    fn sort_rows(&mut self) {
+        for row in 0..self.n_rows() {
+            let range = self.indptr[row]..self.indptr[row + 1];
+            if self.indices[range.clone()].is_sorted() {
+                continue;
+            }
+            let mut pairs: Vec<_> =
+                range.clone().map(|position| (self.indices[position], self.values[position])).collect();
+            pairs.sort_by_key(|pair| pair.0);
+            for (position, (index, value)) in range.zip(pairs) {
+                self.indices[position] = index;
+                self.values[position] = value;
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The only place that opens files.
+
+pub mod atomic;
+pub mod h5ad;

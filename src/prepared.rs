@@ -1,0 +1,146 @@
+//! A prepared screen: the contract between `preprocess` and every stage after it.
+//!
+//! `x` is log1p of counts per `target_sum`; `layers["counts"]` holds the counts; `obs` holds `perturbation` (canonical,
+//! `A+B`, `control`), `is_control`, `split` (`train` or `test`), `n_perts`, `library_size`, and the covariate columns;
+//! `obsm["X_pca"]`, `varm["PCs"]` (zero rows for genes outside the PCA), `var["pca_mean"]`; `uns["scflow"]["preprocess"]`
+//! holds [`Settings`] as JSON text.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::cells::{Cells, Column, SparseMatrix, Value};
+use crate::conditions::{Condition, Perturbation};
+use crate::{Error, Result};
+
+/// How a screen was prepared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// scflow's version.
+    pub version: String,
+    /// The raw file.
+    pub input: String,
+    /// SHA-256 of the raw file, in hexadecimal.
+    pub input_sha256: String,
+    /// The column of `obs` that named the perturbation.
+    pub perturbation_column: String,
+    /// The name that the control had there.
+    pub control: String,
+    /// The covariate columns.
+    pub covariates: Vec<String>,
+    /// The column of `obs` that gave the library sizes; the row sums if absent.
+    pub size_factors: Option<String>,
+    /// Every cell was scaled to this many counts before log1p.
+    pub target_sum: f64,
+    /// Number of highly variable genes.
+    pub n_top_genes: usize,
+    /// Number of principal components.
+    pub n_components: usize,
+    /// The held-out conditions, as text.
+    pub held_out: Vec<String>,
+    /// What the quality filters removed and why: reason → number.
+    pub removed: BTreeMap<String, usize>,
+}
+
+/// A prepared screen with its contract checked.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The cells.
+    pub cells: Cells,
+    /// How they were prepared.
+    pub settings: Settings,
+    /// The condition of each cell.
+    pub conditions: Vec<Condition>,
+    /// True for training cells.
+    pub is_training: Vec<bool>,
+}
+
+impl Prepared {
+    /// Checks that the cells fulfil the contract.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`] or [`Error::MissingColumn`] naming the part that is absent.
+    pub fn new(cells: Cells) -> Result<Self> {
+        let missing = |key: &str| Error::MissingKey {
+            place: "prepared file".into(),
+            key: key.to_owned(),
+            hint: "make this file with `scflow preprocess`".into(),
+        };
+        let text = cells
+            .uns
+            .get("scflow")
+            .and_then(|scflow| scflow.get("preprocess"))
+            .and_then(Value::as_text)
+            .ok_or_else(|| missing("uns[\"scflow\"][\"preprocess\"]"))?;
+        let settings: Settings =
+            serde_json::from_str(text).map_err(|source| Error::backend("reading uns[\"scflow\"]", source))?;
+        if !cells.layers.contains_key("counts") {
+            return Err(missing("layers[\"counts\"]"));
+        }
+        if !cells.obsm.contains_key("X_pca") {
+            return Err(missing("obsm[\"X_pca\"]"));
+        }
+        let labels = cells.obs.texts("obs", "perturbation")?;
+        let splits = cells.obs.texts("obs", "split")?;
+        let mut conditions = Vec::with_capacity(labels.len());
+        for label in &labels {
+            let perturbation = Perturbation::parse(label, Perturbation::CONTROL)?;
+            conditions.push(Condition { perturbation, covariates: BTreeMap::new() });
+        }
+        for column in &settings.covariates {
+            for (condition, value) in conditions.iter_mut().zip(cells.obs.texts("obs", column)?) {
+                condition.covariates.insert(column.clone(), value);
+            }
+        }
+        let is_training = splits.iter().map(|split| split == "train").collect();
+        Ok(Self { cells, settings, conditions, is_training })
+    }
+
+    /// The principal components: (n_cells, n_components).
+    pub fn embedding(&self) -> &Array2<f32> {
+        &self.cells.obsm["X_pca"]
+    }
+
+    /// The counts: (n_cells, n_genes).
+    pub fn counts(&self) -> &SparseMatrix {
+        &self.cells.layers["counts"]
+    }
+
+    /// The number of counts by which each cell was normalised.
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`] if the column `library_size` is absent.
+    pub fn library_sizes(&self) -> Result<Vec<f64>> {
+        self.cells.obs.floats("obs", "library_size")
+    }
+
+    /// The training cells' positions.
+    pub fn training_rows(&self) -> Vec<usize> {
+        (0..self.conditions.len()).filter(|&row| self.is_training[row]).collect()
+    }
+
+    /// The cells of each condition, training or held out.
+    pub fn rows_by_condition(&self, training: bool) -> BTreeMap<Condition, Vec<usize>> {
+        let mut rows = BTreeMap::<Condition, Vec<usize>>::new();
+        for (row, condition) in self.conditions.iter().enumerate() {
+            if self.is_training[row] == training {
+                rows.entry(condition.clone()).or_default().push(row);
+            }
+        }
+        rows
+    }
+}
+
+/// Writes the columns of the contract that follow from the conditions.
+pub fn annotate(cells: &mut Cells, conditions: &[Condition], is_training: &[bool]) {
+    let labels: Vec<String> = conditions.iter().map(|condition| condition.perturbation.to_string()).collect();
+    let splits: Vec<&str> = is_training.iter().map(|&training| if training { "train" } else { "test" }).collect();
+    let control = conditions.iter().map(|condition| condition.perturbation.is_control()).collect();
+    let sizes = conditions.iter().map(|condition| condition.perturbation.components().len() as i64).collect();
+    cells.obs.set("perturbation", Column::categorical(&labels));
+    cells.obs.set("is_control", Column::Boolean(control));
+    cells.obs.set("n_perts", Column::Integer(sizes));
+    cells.obs.set("split", Column::categorical(&splits));
+}

@@ -1,0 +1,1 @@
+//! The verbs: each stage reads, calls, writes; no arithmetic lives here.
