@@ -1,1 +1,3 @@
-//! models.
+//! Every method, simple or deep: what it is given, what it generates.
+
+pub mod reference;

@@ -1,0 +1,232 @@
+//! Mean effects of single components, and the additive estimate of a combination.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, ArrayView1, ArrayView2};
+
+use crate::conditions::{Condition, Perturbation};
+use crate::{Error, Result};
+
+type Covariates = BTreeMap<String, String>;
+
+/// Mean effects fitted on training cells, in any space (principal components or genes).
+///
+/// δ_c = mean of the cells with component c alone − mean of the control, within the same covariates. A component that was
+/// never measured alone there takes its effect pooled over the covariates in which it was; one that was never measured
+/// alone anywhere takes the mean over training combinations of (combination − control − Σ known δ). The additive
+/// estimate of a combination is control + Σ δ_c (Ahlmann-Eltze et al. 2025, Nature Methods, "additive").
+#[derive(Debug, Clone)]
+pub struct Effects {
+    controls: BTreeMap<Covariates, Array1<f32>>,
+    perturbed: BTreeMap<Covariates, Array1<f32>>,
+    deltas: BTreeMap<(Covariates, String), Array1<f32>>,
+    pooled: BTreeMap<String, Array1<f32>>,
+}
+
+/// A sum over cells and their number.
+#[derive(Clone, Default)]
+struct Sum {
+    total: Array1<f64>,
+    n: usize,
+}
+
+impl Sum {
+    fn add(&mut self, row: ArrayView1<f32>) {
+        if self.n == 0 {
+            self.total = Array1::zeros(row.len());
+        }
+        self.total.zip_mut_with(&row, |total, &value| *total += f64::from(value));
+        self.n += 1;
+    }
+
+    fn mean(&self) -> Array1<f64> {
+        &self.total / self.n as f64
+    }
+}
+
+impl Effects {
+    /// Takes the means over training cells.
+    ///
+    /// **Shapes** `values`: (n_cells, n_dims); `conditions`, `training`: (n_cells).
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`]; [`Error::TooFew`] if there are no training control cells in a covariate stratum.
+    pub fn fit(values: ArrayView2<f32>, conditions: &[Condition], training: &[bool]) -> Result<Self> {
+        if values.nrows() != conditions.len() || conditions.len() != training.len() {
+            return Err(Error::ShapeMismatch {
+                what: "effects".into(),
+                expected: format!("{} cells", values.nrows()),
+                got: format!("{} conditions, {} training flags", conditions.len(), training.len()),
+            });
+        }
+        let mut sums = BTreeMap::<&Condition, Sum>::new();
+        let mut perturbed = BTreeMap::<Covariates, Sum>::new();
+        for (row, condition) in conditions.iter().enumerate().filter(|&(row, _)| training[row]) {
+            sums.entry(condition).or_default().add(values.row(row));
+            if !condition.perturbation.is_control() {
+                perturbed.entry(condition.covariates.clone()).or_default().add(values.row(row));
+            }
+        }
+        let controls: BTreeMap<Covariates, Array1<f64>> = sums
+            .iter()
+            .filter(|(condition, _)| condition.perturbation.is_control())
+            .map(|(condition, sum)| (condition.covariates.clone(), sum.mean()))
+            .collect();
+        let mut differences = Vec::new();
+        for (&condition, sum) in sums.iter().filter(|(condition, _)| !condition.perturbation.is_control()) {
+            let control = controls.get(&condition.covariates).ok_or_else(|| Error::TooFew {
+                what: format!("control cells like `{condition}`"),
+                needed: 1,
+                got: 0,
+                hint: "drop the covariate, or remove the cells of this stratum".into(),
+            })?;
+            differences.push((condition, sum.mean() - control, sum.n));
+        }
+        let (deltas, mut pooled) = single_effects(&differences);
+        infer_from_combinations(&differences, &mut pooled);
+        let single = |means: BTreeMap<Covariates, Array1<f64>>| {
+            means.into_iter().map(|(covariates, mean)| (covariates, to_f32(&mean))).collect()
+        };
+        Ok(Self {
+            controls: single(controls),
+            perturbed: single(perturbed.into_iter().map(|(covariates, sum)| (covariates, sum.mean())).collect()),
+            deltas,
+            pooled: pooled.into_iter().map(|(component, delta)| (component, to_f32(&delta))).collect(),
+        })
+    }
+
+    /// The mean of the training control cells with these covariates: (n_dims).
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if there are none.
+    pub fn control_mean(&self, covariates: &Covariates) -> Result<Array1<f32>> {
+        self.lookup(&self.controls, covariates)
+    }
+
+    /// The mean of all perturbed training cells with these covariates: (n_dims).
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if there are none.
+    pub fn perturbed_mean(&self, covariates: &Covariates) -> Result<Array1<f32>> {
+        self.lookup(&self.perturbed, covariates)
+    }
+
+    /// The additive estimate control + Σ δ: (n_dims).
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if the covariates or a component never occurred in training.
+    pub fn additive(&self, condition: &Condition) -> Result<Array1<f32>> {
+        let mut estimate = self.control_mean(&condition.covariates)?;
+        for component in condition.perturbation.components() {
+            let key = (condition.covariates.clone(), component.clone());
+            let delta =
+                self.deltas.get(&key).or_else(|| self.pooled.get(component)).ok_or_else(|| Error::UnknownName {
+                    what: "component".into(),
+                    name: component.clone(),
+                    place: "the training cells".into(),
+                    nearest: nearest(component, self.pooled.keys()),
+                })?;
+            estimate += delta;
+        }
+        Ok(estimate)
+    }
+
+    fn lookup(&self, means: &BTreeMap<Covariates, Array1<f32>>, covariates: &Covariates) -> Result<Array1<f32>> {
+        means.get(covariates).cloned().ok_or_else(|| {
+            let show = |covariates: &Covariates| {
+                Condition { perturbation: Perturbation::control(), covariates: covariates.clone() }.to_string()
+            };
+            let known: Vec<String> = means.keys().map(show).collect();
+            Error::UnknownName {
+                what: "covariates".into(),
+                name: show(covariates),
+                place: "the training cells".into(),
+                nearest: nearest(&show(covariates), known.iter()),
+            }
+        })
+    }
+}
+
+/// The names nearest to `name`, best first.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut scored: Vec<_> = names.map(|known| (strsim::jaro_winkler(name, known), known)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, known)| known.clone()).collect()
+}
+
+type Difference<'a> = (&'a Condition, Array1<f64>, usize);
+
+/// The effects of components measured alone: per covariates, and pooled over them weighted by cells.
+fn single_effects(
+    differences: &[Difference],
+) -> (BTreeMap<(Covariates, String), Array1<f32>>, BTreeMap<String, Array1<f64>>) {
+    let mut deltas = BTreeMap::new();
+    let mut sums = BTreeMap::<String, (Array1<f64>, f64)>::new();
+    for (condition, difference, n) in differences {
+        let [component] = condition.perturbation.components() else { continue };
+        deltas.insert((condition.covariates.clone(), component.clone()), to_f32(difference));
+        let sum = sums.entry(component.clone()).or_insert_with(|| (Array1::zeros(difference.len()), 0.0));
+        sum.0.scaled_add(*n as f64, difference);
+        sum.1 += *n as f64;
+    }
+    (deltas, sums.into_iter().map(|(component, (sum, n))| (component, sum / n)).collect())
+}
+
+/// Adds the effects of components that occur in combinations only.
+fn infer_from_combinations(differences: &[Difference], pooled: &mut BTreeMap<String, Array1<f64>>) {
+    let alone = pooled.clone();
+    let mut sums = BTreeMap::<String, (Array1<f64>, f64)>::new();
+    for (condition, difference, n) in differences {
+        let components = condition.perturbation.components();
+        let unknown: Vec<&String> = components.iter().filter(|component| !alone.contains_key(*component)).collect();
+        let mut rest = difference.clone();
+        components.iter().filter_map(|component| alone.get(component)).for_each(|delta| rest -= delta);
+        for component in &unknown {
+            let sum = sums.entry((*component).clone()).or_insert_with(|| (Array1::zeros(rest.len()), 0.0));
+            sum.0.scaled_add(*n as f64 / unknown.len() as f64, &rest);
+            sum.1 += *n as f64;
+        }
+    }
+    pooled.extend(sums.into_iter().map(|(component, (sum, n))| (component, sum / n)));
+}
+
+fn to_f32(values: &Array1<f64>) -> Array1<f32> {
+    values.mapv(|value| value as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{arr1, arr2};
+
+    use super::*;
+
+    fn condition(text: &str) -> Condition {
+        Condition { perturbation: Perturbation::parse(text, "control").unwrap(), covariates: BTreeMap::new() }
+    }
+
+    #[test]
+    fn additive_is_control_plus_the_single_effects() {
+        let conditions: Vec<_> = ["control", "control", "A", "B", "A+B"].map(condition).to_vec();
+        let values = arr2(&[[0.0, 1.0], [2.0, 1.0], [3.0, 1.0], [1.0, 5.0], [100.0, 100.0]]);
+        let training = [true, true, true, true, false];
+        let effects = Effects::fit(values.view(), &conditions, &training).unwrap();
+        assert_eq!(effects.additive(&condition("A+B")).unwrap(), arr1(&[3.0, 5.0]));
+        assert_eq!(effects.perturbed_mean(&BTreeMap::new()).unwrap(), arr1(&[2.0, 3.0]));
+    }
+
+    #[test]
+    fn a_component_seen_only_in_a_combination_takes_what_the_others_leave() {
+        let conditions: Vec<_> = ["control", "A", "A+C"].map(condition).to_vec();
+        let values = arr2(&[[0.0], [2.0], [7.0]]);
+        let effects = Effects::fit(values.view(), &conditions, &[true; 3]).unwrap();
+        assert_eq!(effects.additive(&condition("C")).unwrap(), arr1(&[5.0]));
+    }
+
+    #[test]
+    fn an_unknown_component_is_refused_with_near_names() {
+        let conditions: Vec<_> = ["control", "KLF1"].map(condition).to_vec();
+        let effects = Effects::fit(arr2(&[[0.0], [2.0]]).view(), &conditions, &[true; 2]).unwrap();
+        let error = effects.additive(&condition("KLF2")).unwrap_err();
+        assert!(error.to_string().contains("`KLF1`"), "{error}");
+    }
+}
