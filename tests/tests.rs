@@ -1,2 +1,4 @@
 //! The one integration binary.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod metrics;

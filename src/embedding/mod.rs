@@ -1,1 +1,6 @@
 //! embedding.
+
+pub mod neighbors;
+pub mod fuzzy;
+pub mod leiden;
+pub mod umap;

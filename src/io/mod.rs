@@ -2,3 +2,4 @@
 
 pub mod atomic;
 pub mod h5ad;
+pub mod score_tables;

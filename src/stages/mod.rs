@@ -1,1 +1,3 @@
 //! The verbs: each stage reads, calls, writes; no arithmetic lives here.
+
+pub mod evaluate;

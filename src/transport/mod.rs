@@ -1,1 +1,3 @@
-//! transport.
+//! Optimal transport between clouds of points.
+
+pub mod exact;

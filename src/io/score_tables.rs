@@ -1,0 +1,94 @@
+//! Scores and small tables of numbers as comma-separated values.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter};
+
+use crate::metrics::{ScoreRow, definitions};
+use crate::{Error, Result};
+
+/// One named column of a table.
+pub enum Series {
+    /// Texts.
+    Texts(Vec<String>),
+    /// Numbers; `None` and NaN become an empty field.
+    Numbers(Vec<Option<f64>>),
+    /// Whole numbers.
+    Counts(Vec<u64>),
+}
+
+/// Writes columns of equal length.
+///
+/// # Errors
+/// [`Error::Backend`] if the lengths differ; [`Error::Io`].
+pub fn write(path: &Path, columns: Vec<(String, Series)>) -> Result<()> {
+    let failed = |source: polars::prelude::PolarsError| Error::backend(format!("writing `{}`", path.display()), source);
+    let n_rows = columns.first().map_or(0, |(_, series)| match series {
+        Series::Texts(values) => values.len(),
+        Series::Numbers(values) => values.len(),
+        Series::Counts(values) => values.len(),
+    });
+    let columns = columns
+        .into_iter()
+        .map(|(name, series)| match series {
+            Series::Texts(values) => Column::new(name.into(), values),
+            Series::Numbers(values) => {
+                let finite: Vec<Option<f64>> = values.into_iter().map(|v| v.filter(|v| v.is_finite())).collect();
+                Column::new(name.into(), finite)
+            }
+            Series::Counts(values) => Column::new(name.into(), values),
+        })
+        .collect();
+    let mut frame = DataFrame::new(n_rows, columns).map_err(failed)?;
+    let file = std::fs::File::create(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    CsvWriter::new(file).finish(&mut frame).map_err(failed)
+}
+
+/// Writes one row per method and condition.
+///
+/// # Errors
+/// Those of [`write`].
+pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
+    let texts = |of: &dyn Fn(&ScoreRow) -> String| Series::Texts(rows.iter().map(of).collect());
+    let mut columns = vec![
+        ("method".to_owned(), texts(&|row| row.method.clone())),
+        ("perturbation".to_owned(), texts(&|row| row.perturbation.clone())),
+    ];
+    let mut covariates: Vec<&String> = rows.iter().flat_map(|row| row.covariates.keys()).collect();
+    covariates.sort();
+    covariates.dedup();
+    for covariate in covariates {
+        let value = |row: &ScoreRow| row.covariates.get(covariate).cloned().unwrap_or_default();
+        columns.push((covariate.clone(), texts(&value)));
+    }
+    columns.push(("status".to_owned(), texts(&|row| row.status.clone())));
+    columns.push(("n_real".to_owned(), Series::Counts(rows.iter().map(|row| row.n_real as u64).collect())));
+    columns.push(("n_generated".to_owned(), Series::Counts(rows.iter().map(|row| row.n_generated as u64).collect())));
+    for metric in definitions() {
+        let values = rows.iter().map(|row| row.values.get(metric.name).copied()).collect();
+        columns.push((metric.name.to_owned(), Series::Numbers(values)));
+    }
+    let reasons = |row: &ScoreRow| {
+        let reasons: Vec<String> = row.missing.iter().map(|(metric, reason)| format!("{metric}: {reason}")).collect();
+        reasons.join("; ").replace('\n', " ")
+    };
+    columns.push(("missing".to_owned(), texts(&reasons)));
+    write(path, columns)
+}
+
+/// Writes the mean of every metric per method.
+///
+/// # Errors
+/// Those of [`write`].
+pub fn write_summary(path: &Path, summary: &[(String, usize, BTreeMap<String, f64>)]) -> Result<()> {
+    let mut columns = vec![
+        ("method".to_owned(), Series::Texts(summary.iter().map(|(method, ..)| method.clone()).collect())),
+        ("n_conditions".to_owned(), Series::Counts(summary.iter().map(|(_, n, _)| *n as u64).collect())),
+    ];
+    for metric in definitions() {
+        let values = summary.iter().map(|(.., values)| values.get(metric.name).copied()).collect();
+        columns.push((metric.name.to_owned(), Series::Numbers(values)));
+    }
+    write(path, columns)
+}

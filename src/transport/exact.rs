@@ -1,0 +1,60 @@
+//! Exact optimal transport between clouds of equal size: an assignment.
+
+use ndarray::ArrayView2;
+
+use crate::{Error, Result};
+
+/// Finds the one-to-one assignment of rows to columns of least total cost: the column of each row.
+///
+/// With equal sizes and uniform weights the optimal plan is a permutation (Birkhoff); it is found with the algorithm of
+/// Jonker & Volgenant 1987, Computing 38:325.
+///
+/// **Shapes** `costs`: (n, n), finite.
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] if the matrix is not square; [`Error::BadValues`] if a cost is not finite.
+pub fn assignment(costs: ArrayView2<f64>) -> Result<Vec<usize>> {
+    if costs.nrows() != costs.ncols() {
+        return Err(Error::ShapeMismatch {
+            what: "costs of an assignment".into(),
+            expected: "a square matrix".into(),
+            got: format!("{} × {}", costs.nrows(), costs.ncols()),
+        });
+    }
+    let n_bad = costs.iter().filter(|cost| !cost.is_finite()).count();
+    if n_bad > 0 {
+        return Err(Error::BadValues {
+            place: "costs of an assignment".into(),
+            problem: "not finite".into(),
+            n_bad,
+            n_total: costs.len(),
+            examples: Vec::new(),
+            hint: "look for NaN or infinite values in the embedding".into(),
+        });
+    }
+    // The solver cannot take fewer than two rows.
+    if costs.nrows() < 2 {
+        return Ok((0..costs.nrows()).collect());
+    }
+    let (columns, _) =
+        lapjv::lapjv(&costs.to_owned()).map_err(|source| Error::backend("optimal assignment", source.to_string()))?;
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn the_cheapest_assignment_is_found_though_no_row_takes_its_cheapest_column() {
+        let costs = array![[1.0, 2.0, 9.0], [1.0, 4.0, 9.0], [2.0, 9.0, 3.0]];
+        assert_eq!(assignment(costs.view()).unwrap(), [1, 0, 2]);
+    }
+
+    #[test]
+    fn unequal_sizes_and_infinite_costs_are_refused() {
+        assert!(assignment(array![[1.0, 2.0]].view()).is_err());
+        assert!(assignment(array![[f64::NAN]].view()).is_err());
+    }
+}
