@@ -2,8 +2,9 @@
 
 use crate::{Error, Result};
 
-/// Added to the count of every label on both sides before a divergence is taken (Jeffreys), so that a label without
-/// generated cells costs much but not everything.
+/// Added to the count of every label before a divergence is taken, after the generated counts are scaled to the number of
+/// real cells: a label without generated cells costs much but not everything, and equal shares are at zero whatever the
+/// numbers of cells.
 pub const SMOOTHING: f64 = 0.5;
 
 /// How often each label occurs: (n_labels).
@@ -13,13 +14,16 @@ pub fn histogram(labels: &[usize], n_labels: usize) -> Vec<f64> {
     counts
 }
 
-/// KL(p ‖ q) = Σ p ln(p/q) in nats, where p and q are the counts plus [`SMOOTHING`], scaled to one.
+/// KL(p ‖ q) = Σ p ln(p/q) in nats, p ∝ share of real cells + s/n_real, q ∝ share of generated cells + s/n_real, with s
+/// the [`SMOOTHING`].
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`]; [`Error::TooFew`] if a side has no cells.
 pub fn kld(real: &[f64], generated: &[f64]) -> Result<f64> {
     check(real, generated)?;
-    let (p, q) = (shares(real, SMOOTHING), shares(generated, SMOOTHING));
+    let (n_real, n_generated) = (real.iter().sum::<f64>(), generated.iter().sum::<f64>());
+    let scaled: Vec<f64> = generated.iter().map(|count| count * n_real / n_generated).collect();
+    let (p, q) = (shares(real, SMOOTHING), shares(&scaled, SMOOTHING));
     Ok(p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum())
 }
 

@@ -84,7 +84,8 @@ pub fn definitions() -> &'static [Definition] {
             "leiden_kld",
             "lower",
             "KL divergence, in nats, of Leiden labels of the real cells from the classifier's labels of the generated \
-             cells; half a cell is added to every label on both sides",
+             cells; generated counts are scaled to the number of real \
+             cells and half a cell is added to every label on both sides",
         ),
         define(
             "leiden_total_variation",
