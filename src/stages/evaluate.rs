@@ -1,5 +1,6 @@
 //! Compares generated cells with real ones.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -78,11 +79,7 @@ pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
         score_tables::write_scores(&folder.join("scores.csv"), &scores.rows)?;
         score_tables::write_summary(&folder.join("summary.csv"), &summary::by_method(&scores.rows))?;
         score_tables::write(&folder.join("umap.csv"), map_columns(&map))?;
-        let history = predicted
-            .history
-            .iter()
-            .map(|(name, values)| (name.clone(), Series::Numbers(values.iter().copied().map(Some).collect())));
-        score_tables::write(&folder.join("history.csv"), steps_first(history.collect()))?;
+        score_tables::write(&folder.join("history.csv"), history_columns(&predicted.history))?;
         write_json(&folder.join("scores.json"), &scores)?;
         write_json(&folder.join("provenance.json"), &provenance)
     })?;
@@ -126,20 +123,17 @@ fn map_columns(map: &CellMap) -> Vec<(String, Series)> {
     ]
 }
 
-/// Puts `step` and `loss` before the other columns; a table without columns still gets its header.
-fn steps_first(mut columns: Vec<(String, Series)>) -> Vec<(String, Series)> {
-    for name in ["step", "loss"] {
-        if !columns.iter().any(|(column, _)| column == name) && columns.is_empty() {
-            columns.push(("step".into(), Series::Numbers(Vec::new())));
-            columns.push(("loss".into(), Series::Numbers(Vec::new())));
-        }
+/// `step` and `loss` come first; shorter columns end in empty fields; without a history only the header is written.
+fn history_columns(history: &BTreeMap<String, Vec<f64>>) -> Vec<(String, Series)> {
+    if history.is_empty() {
+        return ["step", "loss"].map(|name| (name.to_owned(), Series::Numbers(Vec::new()))).into();
     }
-    columns.sort_by_key(|(name, _)| match name.as_str() {
-        "step" => 0,
-        "loss" => 1,
-        _ => 2,
-    });
-    columns
+    let n_rows = history.values().map(Vec::len).max().unwrap_or(0);
+    let rank = |name: &str| ["step", "loss"].iter().position(|first| *first == name).unwrap_or(2);
+    let mut columns: Vec<(&String, &Vec<f64>)> = history.iter().collect();
+    columns.sort_by_key(|(name, _)| rank(name));
+    let padded = |values: &[f64]| Series::Numbers((0..n_rows).map(|row| values.get(row).copied()).collect());
+    columns.into_iter().map(|(name, values)| (name.clone(), padded(values))).collect()
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
@@ -153,4 +147,24 @@ fn digest(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     std::io::copy(&mut std::fs::File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_with_a_short_column_becomes_a_table_with_empty_fields() {
+        let history = BTreeMap::from([
+            ("validation".to_owned(), vec![3.0]),
+            ("loss".to_owned(), vec![2.0, 1.0]),
+            ("step".to_owned(), vec![1.0, 2.0]),
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.csv");
+        score_tables::write(&path, history_columns(&history)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "step,loss,validation\n1.0,2.0,3.0\n2.0,1.0,\n");
+        score_tables::write(&path, history_columns(&BTreeMap::new())).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "step,loss\n");
+    }
 }
