@@ -1,6 +1,8 @@
 //! What was done to a cell: a perturbation (a set of components) and its covariates.
 
 mod perturbation;
+pub mod prompt;
+pub mod tokenizer;
 
 use std::collections::BTreeMap;
 use std::fmt;
