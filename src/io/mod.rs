@@ -2,4 +2,6 @@
 
 pub mod atomic;
 pub mod h5ad;
+pub mod digest;
 pub mod score_tables;
+pub mod split_table;
