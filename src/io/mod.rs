@@ -5,3 +5,5 @@ pub mod h5ad;
 pub mod digest;
 pub mod score_tables;
 pub mod split_table;
+pub mod model_folder;
+pub mod checkpoint;

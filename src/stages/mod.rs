@@ -1,4 +1,6 @@
 //! The verbs: each stage reads, calls, writes; no arithmetic lives here.
 
 pub mod preprocess;
+pub mod fit;
+pub mod predict;
 pub mod evaluate;
