@@ -1,3 +1,4 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
+pub mod gene_decoder;
 pub mod reference;
