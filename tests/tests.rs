@@ -4,3 +4,4 @@
 mod metrics;
 mod preprocess;
 mod evaluation;
+mod h5ad;
