@@ -1,3 +1,5 @@
 //! The verbs: each stage reads, calls, writes; no arithmetic lives here.
 
+pub mod simulate;
+pub mod inspect;
 pub mod evaluate;
