@@ -1,5 +1,7 @@
 //! The one integration binary.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod simulate;
+mod inspect;
 mod metrics;
 mod evaluation;
