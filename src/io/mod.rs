@@ -1,5 +1,7 @@
 //! The only place that opens files.
 
 pub mod atomic;
+pub mod digest;
 pub mod h5ad;
 pub mod score_tables;
+pub mod score_folder;

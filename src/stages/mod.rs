@@ -1,3 +1,4 @@
 //! The verbs: each stage reads, calls, writes; no arithmetic lives here.
 
 pub mod evaluate;
+pub mod report;
