@@ -1,8 +1,10 @@
 //! A line chart, drawn by kuva in the colours of the page's style.
 
+use std::sync::Arc;
+
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::LinePlot;
-use kuva::render::layout::Layout;
+use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
@@ -54,6 +56,7 @@ pub fn chart(lines: &[Line], look: &Look) -> String {
         .with_width(width)
         .with_height(height)
         .with_x_label(look.x_label)
+        .with_y_tick_format(TickFormat::Custom(Arc::new(tick)))
         .with_label_size(13)
         .with_tick_size(12);
     if look.logarithmic {
@@ -67,6 +70,14 @@ pub fn chart(lines: &[Line], look: &Look) -> String {
         look.described,
         renumber(&SvgBackend::new().render_scene(&scene), look.id)
     )
+}
+
+/// A tick's number without needless digits.
+fn tick(value: f64) -> String {
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    let decimals = (3 - magnitude).clamp(0, 9) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Names the clip path after the chart: kuva numbers them through the life of the process, so that the bytes of a second
@@ -107,6 +118,11 @@ mod tests {
     fn the_axis_is_logarithmic_where_positive_values_span_much() {
         assert!(spans_much(&[line(&[100.0, 1.0])]) && spans_much(&[line(&[100.0]), line(&[1.0])]));
         assert!(!spans_much(&[line(&[100.0, 50.0])]) && !spans_much(&[line(&[100.0, -1.0])]));
+    }
+
+    #[test]
+    fn ticks_have_no_needless_digits() {
+        assert_eq!([0.0, 0.1, 1.5e-3, -20.0, 1e5].map(tick), ["0", "0.1", "0.0015", "-20", "100000"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub struct Frame {
     low: [f64; 2],
     scale: f64,
     height: f64,
+    dot: u8,
 }
 
 impl Frame {
@@ -31,7 +32,13 @@ impl Frame {
         let scale = (WIDTH - 2.0 * MARGIN) / width.max(height / 1.2);
         // Narrow maps stand in the middle of the drawing.
         low[0] -= ((WIDTH - 2.0 * MARGIN) / scale - width) / 2.0;
-        Self { low, scale, height: height * scale + 2.0 * MARGIN }
+        // The more cells, the smaller their dots.
+        let dot = match cells.len() {
+            0..1000 => 13,
+            1000..3000 => 10,
+            _ => 8,
+        };
+        Self { low, scale, height: height * scale + 2.0 * MARGIN, dot }
     }
 
     /// Where a position lies on the drawing; the second axis points upwards.
@@ -44,8 +51,9 @@ impl Frame {
     /// The drawing with its layers; `described` is read out in its place.
     pub fn drawing(&self, described: &str, layers: &str) -> String {
         format!(
-            "<svg class=\"cells\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{described}\">{layers}</svg>",
-            self.height
+            "<svg class=\"cells\" style=\"--dot:{}\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" \
+             aria-label=\"{described}\">{layers}</svg>",
+            self.dot, self.height
         )
     }
 

@@ -67,7 +67,8 @@ fn metrics_on_shared_conditions(rows: &[ScoreRow]) -> BTreeSet<&str> {
         rows.iter().filter(with).map(|row| (row.perturbation.as_str(), &row.covariates)).collect()
     };
     let shared = |metric: &&str| {
-        let mut sets = methods.iter().map(|method| conditions(method, metric));
+        // A method that has no value anywhere, as a change that is zero has no correlation, does not compete.
+        let mut sets = methods.iter().map(|method| conditions(method, metric)).filter(|set| !set.is_empty());
         sets.next().is_some_and(|first| sets.all(|other| other == first))
     };
     names.into_iter().filter(shared).collect()
@@ -76,16 +77,12 @@ fn metrics_on_shared_conditions(rows: &[ScoreRow]) -> BTreeSet<&str> {
 fn by_condition(contents: &Contents) -> String {
     let rows = &contents.scores.rows;
     let covariates: BTreeSet<&str> = rows.iter().flat_map(|row| row.covariates.keys().map(String::as_str)).collect();
-    let any_missing = rows.iter().any(|row| !row.missing.is_empty());
     let mut head = String::from("<th>perturbation</th>");
     for name in &covariates {
         head.push_str(&format!("<th>{}</th>", escape(name)));
     }
     head.push_str("<th>in training</th><th>method</th><th class=\"n\">real</th><th class=\"n\">generated</th>");
     head.push_str(&metric_heads(&contents.metrics));
-    if any_missing {
-        head.push_str("<th>why values are missing</th>");
-    }
     let mut groups: Vec<(String, Vec<&ScoreRow>)> = Vec::new();
     for row in rows {
         let name = condition(row);
@@ -97,12 +94,13 @@ fn by_condition(contents: &Contents) -> String {
     let mut body = String::new();
     for (_, group) in &groups {
         for (place, row) in group.iter().enumerate() {
-            body.push_str(&condition_row(contents, &covariates, group, row, place == 0, any_missing));
+            body.push_str(&condition_row(contents, &covariates, group, row, place == 0));
         }
     }
     format!(
-        "<p class=\"note click\" hidden>Click a heading to sort.</p><div class=\"scroll\"><table class=\"sortable\"><thead><tr>{head}</tr>\
-         </thead><tbody>{body}</tbody></table></div>"
+        "{}<p class=\"note click\" hidden>Click a heading to sort.</p><div class=\"scroll\"><table class=\"sortable\"><thead><tr>{head}</tr>\
+         </thead><tbody>{body}</tbody></table></div>",
+        missing(rows)
     )
 }
 
@@ -112,7 +110,6 @@ fn condition_row(
     group: &[&ScoreRow],
     row: &ScoreRow,
     first: bool,
-    any_missing: bool,
 ) -> String {
     let mut cells = format!("<th>{}</th>", escape(&row.perturbation));
     for name in covariates {
@@ -137,9 +134,6 @@ fn condition_row(
         let why = row.missing.get(&metric.name).map(String::as_str);
         cells.push_str(&cell(value, competes && is_best(value, &rivals, &metric.better), why));
     }
-    if any_missing {
-        cells.push_str(&format!("<td class=\"why\">{}</td>", escape(&reasons(row, contents.metrics.len()))));
-    }
     let class = match (first, competes) {
         (true, true) => " class=\"first\"",
         (false, false) => " class=\"ceiling\"",
@@ -149,27 +143,44 @@ fn condition_row(
     format!("<tr{class}>{cells}</tr>")
 }
 
-/// Every reason once, with the metrics that it concerns.
-fn reasons(row: &ScoreRow, n_metrics: usize) -> String {
-    let mut by_reason = BTreeMap::<&str, Vec<&str>>::new();
-    for (metric, reason) in &row.missing {
-        by_reason.entry(reason).or_default().push(metric);
+/// Every reason for missing values once, with the methods and metrics that it concerns.
+fn missing(rows: &[ScoreRow]) -> String {
+    let mut by_reason = BTreeMap::<&str, (BTreeSet<&str>, BTreeSet<&str>, BTreeSet<String>)>::new();
+    for row in rows {
+        for (metric, reason) in &row.missing {
+            let (methods, metrics, conditions) = by_reason.entry(reason).or_default();
+            methods.insert(&row.method);
+            metrics.insert(metric);
+            conditions.insert(condition(row));
+        }
     }
-    let told = by_reason.iter().map(|(reason, metrics)| {
-        let metrics = if metrics.len() == n_metrics { "all".into() } else { metrics.join(", ") };
-        format!("{metrics}: {reason}")
-    });
-    told.collect::<Vec<_>>().join("; ")
+    if by_reason.is_empty() {
+        return String::new();
+    }
+    let names = |names: BTreeSet<&str>| escape(&names.into_iter().collect::<Vec<_>>().join(", "));
+    let mut items = String::new();
+    for (reason, (methods, metrics, conditions)) in by_reason {
+        let n = conditions.len();
+        let example = conditions.into_iter().next().unwrap_or_default();
+        let example = if n > 1 { format!("{n} conditions, such as {example}") } else { example };
+        items.push_str(&format!(
+            "<li><b>{}</b> of {} for {}: {}</li>",
+            names(metrics),
+            names(methods),
+            escape(&example),
+            escape(reason)
+        ));
+    }
+    format!("<details open><summary>Why values are missing</summary><ul>{items}</ul></details>")
 }
 
 fn metric_heads(metrics: &[Metric]) -> String {
     let head = |metric: &Metric| {
         let (sign, words) = words::better(&metric.better);
-        format!(
-            "<th class=\"n\" title=\"{}\">{} <span title=\"{words}\">{sign}</span></th>",
-            escape(&metric.meaning),
-            escape(&metric.name)
-        )
+        // Long names may break at their underscores.
+        let name = escape(&metric.name).replace('_', "_<wbr>");
+        let meaning = escape(&metric.meaning);
+        format!("<th class=\"n\" title=\"{meaning}\">{name} <span title=\"{words}\">{sign}</span></th>")
     };
     metrics.iter().map(head).collect()
 }
@@ -225,7 +236,7 @@ fn meanings(metrics: &[Metric]) -> String {
         })
         .collect();
     format!(
-        "<details open><summary>What the {} mean</summary><dl>{items}</dl><p class=\"note\">Read distances together with \
+        "<details open><summary>What the {} mean</summary><dl class=\"meanings\">{items}</dl><p class=\"note\">Read distances together with \
          std_ratio: cells that vary too little lie in the middle of the real ones, and a Wasserstein distance alone rewards \
          that.</p></details>",
         count(metrics.len(), "metric")
@@ -256,6 +267,8 @@ mod tests {
             ..ScoreRow::default()
         };
         let mut rows = vec![row("model", "A+B"), row("additive", "A+B"), row("split_half", "A+C")];
+        assert_eq!(metrics_on_shared_conditions(&rows).len(), 1);
+        rows.push(ScoreRow { method: "control_mean".into(), ..ScoreRow::default() });
         assert_eq!(metrics_on_shared_conditions(&rows).len(), 1);
         rows.push(row("model", "A+C"));
         assert_eq!(metrics_on_shared_conditions(&rows).len(), 0);

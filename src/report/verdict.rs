@@ -119,9 +119,10 @@ fn tone(duels: &[(&str, Duel)]) -> Tone {
 
 fn ceiling(scores: &Scores, judged: &[&ScoreRow]) -> Option<String> {
     let halves = duel(scores, judged, "split_half", NEARNESS)?;
+    let below = if halves.other_mean < 0.0 { ", which an unbiased estimate of nothing may be" } else { "" };
     Some(format!(
-        "Two halves of the real cells themselves stand at a mean {} of {} from each other ({}): a perfect model would be \
-         near that.",
+        "Two halves of the real cells themselves stand at a mean {} of {} from each other ({}){below}: a perfect model \
+         would be near that.",
         words::metric(NEARNESS),
         number(halves.other_mean),
         count(halves.n, "condition"),
