@@ -16,6 +16,7 @@ pub mod training;
 pub mod models;
 pub mod metrics;
 pub mod synthetic;
+pub mod inspection;
 pub mod report;
 pub mod io;
 pub mod stages;

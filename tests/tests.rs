@@ -1,6 +1,8 @@
 //! The one integration binary.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod simulate;
+mod inspect;
 mod metrics;
 mod evaluation;
 mod report;

@@ -1,4 +1,6 @@
 //! The verbs: each stage reads, calls, writes; no arithmetic lives here.
 
+pub mod simulate;
+pub mod inspect;
 pub mod evaluate;
 pub mod report;

@@ -1,0 +1,334 @@
+//! From a design to cells with counts.
+
+use ndarray::Array2;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use super::assignment::{Assigned, assign, cell_type_shares, choose_pairs};
+use super::counts::negative_binomial;
+use super::design::ScreenDesign;
+use super::interactions::{self, Interaction};
+use super::mechanisms::Mechanisms;
+use super::names::{self, MITOCHONDRIAL};
+use super::population::Population;
+use super::programmes::{Activities, Programme};
+use super::truth::{PairTruth, SingleTruth, Truth};
+use crate::Result;
+use crate::cells::{Annotations, Cells, Column, SparseMatrix};
+use crate::conditions::Perturbation;
+
+/// A simulated screen.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    /// The cells: `x` holds raw counts, `obs` the columns `perturbation`, `cell_type` and `batch`.
+    pub cells: Cells,
+    /// What they are made of; stored in the cells, too.
+    pub truth: Truth,
+}
+
+/// The spread of the cell types' sensitivity to a programme, on the natural logarithm.
+const SENSITIVITY_SPREAD: f64 = 0.35;
+
+/// What happens in the perturbed cells.
+struct Response {
+    mechanisms: Mechanisms,
+    pairs: Vec<(usize, usize)>,
+    interactions: Vec<Interaction>,
+    programmes: Vec<Programme>,
+    /// (n_cell_types, n_programmes)
+    sensitivity: Vec<Vec<f64>>,
+}
+
+/// Simulates a screen. The same design gives the same screen, whatever the number of threads.
+///
+/// # Errors
+/// Those of [`ScreenDesign::check`].
+pub fn simulate(design: &ScreenDesign) -> Result<Screen> {
+    design.check()?;
+    let n_nuclear = design.genes - MITOCHONDRIAL.len();
+    let mut rng = ChaCha8Rng::seed_from_u64(design.seed);
+    let response = Response::draw(design, n_nuclear, &mut rng);
+    let population = Population::draw(design, n_nuclear, &mut rng);
+    let assigned = assign(design, &mut rng);
+    let batches: Vec<usize> = assigned.iter().map(|cell| cell.batch).collect();
+    let barcodes = names::barcodes(&batches, &mut rng);
+    let truth = response.truth(design, n_nuclear);
+
+    let rows: Vec<Vec<(u32, f32)>> = assigned
+        .par_iter()
+        .enumerate()
+        .map(|(position, cell)| {
+            // A stream of its own for every cell: the order in which threads take them does not matter.
+            let mut rng = ChaCha8Rng::seed_from_u64(design.seed);
+            rng.set_stream(1 + position as u64);
+            draw_cell(cell, &response, &population, &mut rng)
+        })
+        .collect();
+
+    let mut cells = Cells {
+        x: SparseMatrix::from_rows(design.genes, rows),
+        obs: Annotations::new(barcodes),
+        var: Annotations::new(names::genes(design.genes)),
+        ..Cells::default()
+    };
+    let column =
+        |name: &dyn Fn(&Assigned) -> String| Column::categorical(&assigned.iter().map(name).collect::<Vec<_>>());
+    cells.obs.set("perturbation", column(&|cell| truth.conditions[cell.condition].clone()));
+    cells.obs.set("cell_type", column(&|cell| names::cell_type(cell.cell_type)));
+    cells.obs.set("batch", column(&|cell| format!("batch {}", cell.batch + 1)));
+    truth.store(&mut cells)?;
+    Ok(Screen { cells, truth })
+}
+
+/// Draws the counts of one cell: (gene, count) of the genes with counts.
+fn draw_cell(cell: &Assigned, response: &Response, population: &Population, rng: &mut ChaCha8Rng) -> Vec<(u32, f32)> {
+    let mut expected = population.log_expression(cell, rng);
+    let sensitivity = &response.sensitivity[cell.cell_type];
+    for &(programme, activity) in &response.draw_activities(cell.condition, rng).0 {
+        response.programmes[programme].add_to(activity * sensitivity[programme], &mut expected);
+    }
+    population.scale_to_counts(&mut expected, rng);
+    let counts = expected.iter().zip(&population.dispersion).enumerate();
+    counts
+        .filter_map(|(gene, (&mean, &dispersion))| {
+            let count = negative_binomial(mean, dispersion, rng);
+            (count > 0).then_some((gene as u32, count as f32))
+        })
+        .collect()
+}
+
+impl Response {
+    fn draw(design: &ScreenDesign, n_nuclear: usize, rng: &mut ChaCha8Rng) -> Self {
+        let mechanisms = Mechanisms::draw(design.singles, rng);
+        let pairs = choose_pairs(design.singles, design.pairs, rng);
+        let programmes = mechanisms.draw_programmes(pairs.len(), n_nuclear, rng);
+        let interactions = interactions::draw(design.interactions, &mechanisms, &pairs, &programmes, n_nuclear, rng);
+        let mut sensitivity = || {
+            let normal: f64 = StandardNormal.sample(rng);
+            (SENSITIVITY_SPREAD * normal).exp()
+        };
+        let sensitivity =
+            (0..design.cell_types).map(|_| (0..programmes.len()).map(|_| sensitivity()).collect()).collect();
+        Self { mechanisms, pairs, interactions, programmes, sensitivity }
+    }
+
+    /// The parts of a condition, and the interaction if it is a pair.
+    fn parts(&self, condition: usize) -> (Vec<usize>, Option<&Interaction>) {
+        let n_singles = self.mechanisms.singles.len();
+        match condition {
+            0 => (Vec::new(), None),
+            single if single <= n_singles => (vec![single - 1], None),
+            pair => {
+                let pair = pair - 1 - n_singles;
+                (vec![self.pairs[pair].0, self.pairs[pair].1], Some(&self.interactions[pair]))
+            }
+        }
+    }
+
+    /// What one cell of a condition does: it responds to each part by chance, and the parts interact if it responds to
+    /// both.
+    fn draw_activities(&self, condition: usize, rng: &mut ChaCha8Rng) -> Activities {
+        let (parts, interaction) = self.parts(condition);
+        let mut activities = Activities::default();
+        let mut responds_to_all = true;
+        for part in parts {
+            if rng.random_bool(self.mechanisms.singles[part].penetrance) {
+                activities.add(&self.mechanisms.activities(part), 1.0);
+            } else {
+                responds_to_all = false;
+            }
+        }
+        if let Some(interaction) = interaction.filter(|_| responds_to_all) {
+            activities.add(&interaction.activities, 1.0);
+        }
+        activities
+    }
+
+    /// What the cells of a condition do on average.
+    fn mean_activities(&self, condition: usize) -> Activities {
+        let (parts, interaction) = self.parts(condition);
+        let mut activities = Activities::default();
+        let mut all = 1.0;
+        for part in parts {
+            let penetrance = self.mechanisms.singles[part].penetrance;
+            activities.add(&self.mechanisms.activities(part), penetrance);
+            all *= penetrance;
+        }
+        if let Some(interaction) = interaction {
+            activities.add(&interaction.activities, all);
+        }
+        activities
+    }
+
+    fn truth(&self, design: &ScreenDesign, n_nuclear: usize) -> Truth {
+        let shares = cell_type_shares(design.cell_types);
+        let mean_sensitivity: Vec<f64> = (0..self.programmes.len())
+            .map(|programme| self.sensitivity.iter().zip(&shares).map(|(of, share)| share * of[programme]).sum())
+            .collect();
+        // Mitochondrial genes come last and respond to nothing.
+        let mut effects = Array2::zeros((design.genes, design.n_conditions()));
+        for condition in 0..design.n_conditions() {
+            let effect = self.mean_activities(condition).effect(&self.programmes, &mean_sensitivity, n_nuclear);
+            effects.column_mut(condition).iter_mut().zip(effect).for_each(|(slot, value)| *slot = value as f32);
+        }
+        let singles = self.mechanisms.singles.iter().enumerate().map(|(position, mechanism)| SingleTruth {
+            perturbation: names::perturbation(position),
+            pathway: mechanism.pathway,
+            activity: mechanism.activity,
+            side_pathway: mechanism.side_pathway,
+            side_activity: mechanism.side_activity,
+            penetrance: mechanism.penetrance,
+        });
+        let pairs = self.pairs.iter().zip(&self.interactions).map(|(&(a, b), interaction)| {
+            let effect = interaction.activities.effect(&self.programmes, &mean_sensitivity, n_nuclear);
+            PairTruth {
+                perturbation: label(&[a, b]),
+                components: [a, b].map(names::perturbation),
+                pathways: [a, b].map(|part| self.mechanisms.singles[part].pathway),
+                kind: interaction.kind,
+                masked: interaction.masked.map(names::perturbation),
+                interaction_norm: effect.iter().map(|value| value * value).sum::<f64>().sqrt(),
+            }
+        });
+        Truth {
+            design: design.clone(),
+            singles: singles.collect(),
+            pairs: pairs.collect(),
+            conditions: (0..design.n_conditions()).map(|condition| label(&self.parts(condition).0)).collect(),
+            effects,
+        }
+    }
+}
+
+/// The canonical label: `control`, `drug A`, `drug A+drug B`.
+fn label(parts: &[usize]) -> String {
+    let mut names: Vec<String> = parts.iter().map(|&part| names::perturbation(part)).collect();
+    names.sort();
+    if names.is_empty() { Perturbation::CONTROL.to_owned() } else { names.join("+") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Interactions;
+    use super::*;
+
+    fn small(interactions: Interactions) -> ScreenDesign {
+        ScreenDesign {
+            cells: 1500,
+            genes: 300,
+            singles: 4,
+            pairs: 6,
+            cell_types: 2,
+            interactions,
+            ..Default::default()
+        }
+    }
+
+    fn column(screen: &Screen, condition: &str) -> Vec<f64> {
+        let at = screen.truth.conditions.iter().position(|name| name == condition).unwrap();
+        screen.truth.effects.column(at).iter().map(|&value| f64::from(value)).collect()
+    }
+
+    /// Size of what a pair does beyond the sum of its parts, relative to the sum, per pair.
+    fn departures(screen: &Screen) -> Vec<f64> {
+        let norm = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let departure = |pair: &PairTruth| {
+            let [a, b] = [0, 1].map(|part| column(screen, &pair.components[part]));
+            let sum: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+            let rest: Vec<f64> =
+                column(screen, &pair.perturbation).iter().zip(&sum).map(|(both, sum)| both - sum).collect();
+            norm(&rest) / norm(&sum)
+        };
+        screen.truth.pairs.iter().map(departure).collect()
+    }
+
+    #[test]
+    fn pairs_are_the_sum_of_their_parts_only_without_interactions() {
+        let additive = departures(&simulate(&small(Interactions::None)).unwrap());
+        assert!(additive.iter().all(|&departure| departure < 1e-6), "{additive:?}");
+        for interactions in [Interactions::Readable, Interactions::Hidden] {
+            let screen = simulate(&small(interactions)).unwrap();
+            for (pair, departure) in screen.truth.pairs.iter().zip(departures(&screen)) {
+                assert_eq!(pair.kind == interactions::Kind::Additive, departure < 1e-6, "{pair:?} {departure}");
+                assert!(departure < 1e-6 || departure > 0.15, "{pair:?} {departure}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_the_screen() {
+        let with = |n_threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| simulate(&small(Interactions::Readable)).unwrap())
+        };
+        let (one, three) = (with(1), with(3));
+        assert_eq!((one.cells.x, one.cells.obs, one.truth), (three.cells.x, three.cells.obs, three.truth));
+        let other = simulate(&ScreenDesign { seed: 1, ..small(Interactions::Readable) }).unwrap();
+        assert_ne!(with(1).cells.x, other.cells.x);
+    }
+
+    #[test]
+    fn counts_show_the_true_effect() {
+        let design = ScreenDesign {
+            cells: 4000,
+            genes: 200,
+            singles: 1,
+            pairs: 0,
+            cell_types: 1,
+            batches: 1,
+            ..Default::default()
+        };
+        let screen = simulate(&design).unwrap();
+        assert_eq!(screen.truth.singles[0].penetrance, 1.0);
+        let labels = screen.cells.obs.texts("obs", "perturbation").unwrap();
+        let mean = |name: &str| {
+            let rows: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] == name).collect();
+            screen.cells.x.column_means(&rows)
+        };
+        let (control, drug) = (mean("control"), mean("drug A"));
+        let expressed: Vec<usize> = (0..200).filter(|&gene| control[gene] > 1.0).collect();
+        let (mut error, mut size) = (0.0, 0.0);
+        for &gene in &expressed {
+            let truth = f64::from(screen.truth.effects[[gene, 1]]);
+            error += ((drug[gene] / control[gene]).ln() - truth).abs() / expressed.len() as f64;
+            size += truth.abs() / expressed.len() as f64;
+        }
+        // 480 control cells with a coefficient of variation near 1 leave an error near 0.05.
+        assert!(error < 0.06 && size > 0.04 && expressed.len() > 40, "{error} {size} {}", expressed.len());
+    }
+
+    #[test]
+    fn zeros_library_sizes_and_mitochondrial_shares_are_those_of_a_droplet_screen() {
+        let screen = simulate(&ScreenDesign { cells: 1000, ..Default::default() }).unwrap();
+        let x = &screen.cells.x;
+        let zeros = 1.0 - x.n_stored() as f64 / (1000.0 * 2000.0);
+        assert!((0.6..0.9).contains(&zeros), "{zeros}");
+        let mut sums = x.row_sums();
+        let mitochondrial = |row: usize| {
+            let (genes, counts) = x.row(row);
+            let of =
+                genes.iter().zip(counts).filter(|&(&gene, _)| gene >= 2000 - 13).map(|(_, &count)| f64::from(count));
+            of.sum::<f64>() / sums[row]
+        };
+        let mut shares: Vec<f64> = (0..1000).map(mitochondrial).collect();
+        shares.sort_by(f64::total_cmp);
+        sums.sort_by(f64::total_cmp);
+        assert!((3000.0..5000.0).contains(&sums[500]), "{}", sums[500]);
+        assert!((0.02..0.04).contains(&shares[500]) && shares[999] > 0.1, "{} {}", shares[500], shares[999]);
+        assert!(x.values().iter().all(|value| value.fract() == 0.0 && *value > 0.0));
+    }
+
+    #[test]
+    fn the_truth_lies_in_the_file() {
+        let screen = simulate(&small(Interactions::Readable)).unwrap();
+        let simulation = screen.cells.uns["scflow"].get("simulation").unwrap();
+        let text = |key: &str| simulation.get(key).unwrap().as_text().unwrap();
+        assert_eq!(serde_json::from_str::<ScreenDesign>(text("parameters")).unwrap(), screen.truth.design);
+        assert_eq!(serde_json::from_str::<Vec<SingleTruth>>(text("singles")).unwrap().len(), 4);
+        let pairs: Vec<PairTruth> = serde_json::from_str(text("pairs")).unwrap();
+        assert_eq!(pairs[0].perturbation, "drug A+drug B");
+        assert_eq!(screen.cells.varm[super::super::EFFECTS_KEY].dim(), (300, 11));
+    }
+}
