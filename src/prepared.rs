@@ -1,17 +1,19 @@
 //! A prepared screen: the contract between `preprocess` and every stage after it.
 //!
 //! `x` is log1p of counts per `target_sum`; `layers["counts"]` holds the counts; `obs` holds `perturbation` (canonical,
-//! `A+B`, `control`), `is_control`, `split` (`train` or `test`), `n_perts`, `library_size`, and the covariate columns;
-//! `obsm["X_pca"]`, `varm["PCs"]` (zero rows for genes outside the PCA), `var["pca_mean"]`; `uns["scflow"]["preprocess"]`
-//! holds [`Settings`] as JSON text.
+//! `A+B`, `control`), `is_control`, `split` (`train`, `val` or `test`), `n_perts`, `library_size`, and the covariate
+//! columns; `obsm["X_pca"]`, `varm["PCs"]` (zero rows for genes outside the PCA), `var["pca_mean"]` (of every gene, over
+//! training cells), `uns["pca"]`; `uns["scflow"]["preprocess"]` holds [`Settings`] as JSON text.
 
 use std::collections::BTreeMap;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::cells::{Cells, Column, SparseMatrix, Value};
+use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::conditions::{Condition, Perturbation};
+use crate::embedding::pca::Pca;
+use crate::preprocess::split::Split;
 use crate::{Error, Result};
 
 /// How a screen was prepared.
@@ -38,7 +40,7 @@ pub struct Settings {
     pub n_top_genes: usize,
     /// Number of principal components.
     pub n_components: usize,
-    /// The held-out conditions, as text.
+    /// The conditions of which no cell is a training cell, as [`Condition::parse`] reads them.
     pub held_out: Vec<String>,
     /// What the quality filters removed and why: reason → number.
     pub removed: BTreeMap<String, usize>,
@@ -116,6 +118,28 @@ impl Prepared {
         self.cells.obs.floats("obs", "library_size")
     }
 
+    /// The principal component analysis that made the embedding.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`] or [`Error::MissingColumn`] naming the part that is absent.
+    pub fn pca(&self) -> Result<Pca> {
+        let missing = |key: &str| Error::MissingKey {
+            place: "prepared file".into(),
+            key: key.to_owned(),
+            hint: "make this file with `scflow preprocess`".into(),
+        };
+        let numbers = |key: &str| {
+            let values = self.cells.uns.get("pca").and_then(|pca| pca.get(key)).and_then(Value::as_floats);
+            values.map(<[f64]>::to_vec).ok_or_else(|| missing(&format!("uns[\"pca\"][\"{key}\"]")))
+        };
+        Ok(Pca {
+            mean: self.cells.var.floats("var", "pca_mean")?,
+            loadings: self.cells.varm.get("PCs").cloned().ok_or_else(|| missing("varm[\"PCs\"]"))?,
+            variance: numbers("variance")?,
+            variance_ratio: numbers("variance_ratio")?,
+        })
+    }
+
     /// The training cells' positions.
     pub fn training_rows(&self) -> Vec<usize> {
         (0..self.conditions.len()).filter(|&row| self.is_training[row]).collect()
@@ -143,4 +167,69 @@ pub fn annotate(cells: &mut Cells, conditions: &[Condition], is_training: &[bool
     cells.obs.set("is_control", Column::Boolean(control));
     cells.obs.set("n_perts", Column::Integer(sizes));
     cells.obs.set("split", Column::categorical(&splits));
+}
+
+/// Writes `obs["split"]` where a part of the cells is for validation.
+pub fn annotate_split(cells: &mut Cells, splits: &[Split]) {
+    let texts: Vec<&str> = splits.iter().map(|split| split.as_str()).collect();
+    cells.obs.set("split", Column::categorical(&texts));
+}
+
+/// Writes the slots of a principal component analysis and the coordinates of every cell.
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] if the cells have other genes than the analysis.
+pub fn annotate_pca(cells: &mut Cells, pca: Pca) -> Result<()> {
+    let coordinates = pca.transform(&cells.x)?;
+    cells.obsm.insert("X_pca".into(), coordinates);
+    cells.var.set("pca_mean", Column::Float(pca.mean));
+    cells.varm.insert("PCs".into(), pca.loadings);
+    let params = BTreeMap::from([
+        ("zero_center".to_owned(), Value::Boolean(true)),
+        ("mask_var".to_owned(), Value::Text("highly_variable".into())),
+    ]);
+    let entries = BTreeMap::from([
+        ("params".to_owned(), Value::Map(params)),
+        ("variance".to_owned(), Value::Floats(pca.variance)),
+        ("variance_ratio".to_owned(), Value::Floats(pca.variance_ratio)),
+    ]);
+    cells.uns.insert("pca".into(), Value::Map(entries));
+    Ok(())
+}
+
+/// Renames a column that is about to be replaced by other values, and returns its new name.
+pub fn keep_original(table: &mut Annotations, name: &str, replacement: &Column) -> Option<String> {
+    let existing = table.get(name)?.texts();
+    if existing == replacement.texts() {
+        return None;
+    }
+    let names = std::iter::once(format!("{name}_original")).chain((2..).map(|n| format!("{name}_original_{n}")));
+    let kept = names.into_iter().find(|kept| table.get(kept).is_none_or(|column| column.texts() == existing))?;
+    if table.get(&kept).is_some() {
+        table.columns.retain(|(column, _)| column != name);
+    } else if let Some(slot) = table.columns.iter_mut().find(|(column, _)| column == name) {
+        slot.0.clone_from(&kept);
+    }
+    Some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_with_other_values_is_kept_under_another_name() {
+        let text = |text: &str| Column::Text(vec![text.to_owned()]);
+        let mut table = Annotations::new(vec!["c".into()]);
+        table.set("split", text("old"));
+        assert_eq!(keep_original(&mut table, "split", &Column::categorical(&["old"])), None);
+        assert_eq!(keep_original(&mut table, "split", &text("new")).as_deref(), Some("split_original"));
+        assert_eq!(table.names(), ["split_original"]);
+        table.set("split", text("new"));
+        assert_eq!(keep_original(&mut table, "split", &text("newer")).as_deref(), Some("split_original_2"));
+        table.set("split", text("old"));
+        assert_eq!(keep_original(&mut table, "split", &text("newer")).as_deref(), Some("split_original"));
+        assert_eq!(table.names(), ["split_original", "split_original_2"]);
+        assert_eq!(keep_original(&mut table, "absent", &text("new")), None);
+    }
 }

@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod simulate;
-mod inspect;
 mod metrics;
 mod evaluation;
 mod report;

@@ -1,12 +1,115 @@
 //! The flags of `scflow preprocess`.
 
+use std::path::PathBuf;
+
+use crate::stages::preprocess::{PreprocessParams, preprocess};
+
 /// The flags of `scflow preprocess`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// The raw screen: counts in X or in a layer.
+    #[arg(value_name = "IN.h5ad")]
+    input: PathBuf,
+    /// The prepared screen.
+    #[arg(long, short, value_name = "OUT.h5ad")]
+    output: PathBuf,
+    /// Column of obs that names what was done to each cell; combinations are written A+B.
+    #[arg(long, value_name = "COLUMN")]
+    perturbation_column: String,
+    /// What the control is called in that column.
+    #[arg(long, value_name = "NAME")]
+    control: String,
+    /// Column of obs that is part of the condition, such as cell_type; may be repeated.
+    #[arg(long = "covariate", value_name = "COLUMN")]
+    covariates: Vec<String>,
+    /// Column of obs with the total counts of each cell; without it, the sums over the file's genes.
+    #[arg(long, value_name = "COLUMN")]
+    size_factors: Option<String>,
+    /// Layer that holds the counts; without it, X does.
+    #[arg(long, value_name = "NAME")]
+    counts_layer: Option<String>,
+    /// Accept counts that are no whole numbers, such as those corrected for ambient RNA.
+    #[arg(long)]
+    accept_fractional_counts: bool,
+    /// Condition to hold out, such as "A + B" or "A | cell_type=T cell"; may be repeated.
+    #[arg(long, value_name = "CONDITION")]
+    holdout: Vec<String>,
+    /// Table with the columns obs_name,split or perturbation[,COVARIATE…],split and the values train, val, test.
+    #[arg(long, value_name = "FILE.csv")]
+    split: Option<PathBuf>,
+    /// Hold out nothing.
+    #[arg(long)]
+    no_holdout: bool,
+    /// Remove cells with counts in fewer genes.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    min_genes: usize,
+    /// Remove cells with counts in more genes.
+    #[arg(long, value_name = "N")]
+    max_genes: Option<usize>,
+    /// Remove cells with fewer counts.
+    #[arg(long, value_name = "N")]
+    min_counts: Option<f64>,
+    /// Remove genes with counts in fewer training cells.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    min_cells: usize,
+    /// Remove cells with a larger percentage of mitochondrial counts.
+    #[arg(long, value_name = "PERCENT")]
+    max_percent_mitochondrial: Option<f64>,
+    /// How the names of mitochondrial genes start.
+    #[arg(long, value_name = "TEXT", default_value = "MT-")]
+    mitochondrial_prefix: String,
+    /// Scale every cell to this many counts before log1p.
+    #[arg(long, value_name = "N", default_value_t = 1e4)]
+    target_sum: f64,
+    /// How many highly variable genes the components are fitted to.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    n_top_genes: usize,
+    /// How many principal components are fitted.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    n_components: usize,
+    /// Seed, accepted as by every stage; nothing here is drawn, so every seed gives the same file.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
 
 impl Arguments {
     /// Runs the stage.
-    pub fn run(self, _shared: &super::shared::Shared) -> anyhow::Result<()> {
-        anyhow::bail!("preprocess is not built yet")
+    pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
+        let params = PreprocessParams {
+            input: self.input,
+            output: self.output,
+            perturbation_column: self.perturbation_column,
+            control: self.control,
+            covariates: self.covariates,
+            size_factors: self.size_factors,
+            counts_layer: self.counts_layer,
+            accept_fractional_counts: self.accept_fractional_counts,
+            holdout: self.holdout,
+            split: self.split,
+            no_holdout: self.no_holdout,
+            min_genes: self.min_genes,
+            max_genes: self.max_genes,
+            min_counts: self.min_counts,
+            min_cells: self.min_cells,
+            max_percent_mitochondrial: self.max_percent_mitochondrial,
+            mitochondrial_prefix: self.mitochondrial_prefix,
+            target_sum: self.target_sum,
+            n_top_genes: self.n_top_genes,
+            n_components: self.n_components,
+            seed: self.seed,
+            force: shared.force,
+        };
+        let summary = preprocess(&params, &|message| shared.say(message))?;
+        shared.say(format!(
+            "{} cells ({} for training) x {} genes; {} components hold {:.1} % of the variance of {} variable genes",
+            summary.n_cells,
+            summary.n_training_cells,
+            summary.n_genes,
+            params.n_components,
+            100.0 * summary.variance_ratio,
+            summary.n_variable_genes,
+        ));
+        shared.say(format!("wrote {}", params.output.display()));
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::quotes;
 use crate::{Error, Result};
 
 /// A set of components in bytewise order; the empty set is the control.
@@ -23,41 +24,34 @@ impl Perturbation {
     /// order neither, a component in double quotes may contain a plus, and the control's own name adds nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] if a component is empty or named twice, or a quote is left open.
+    /// [`Error::InvalidParameter`] if a component is empty or named twice, if a double quote stands inside a name or is
+    /// left open, or if a component has the canonical name of the control while the control has another.
     pub fn parse(text: &str, control: &str) -> Result<Self> {
-        let invalid = |reason: &str| Error::InvalidParameter {
-            name: "perturbation".into(),
-            value: text.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let invalid =
+            |reason: String| Error::InvalidParameter { name: "perturbation".into(), value: text.to_owned(), reason };
+        let control = control.trim();
         if text.trim() == control {
             return Ok(Self::control());
         }
-        let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
-        for character in text.chars() {
-            match character {
-                '"' => quoted = !quoted,
-                '+' if !quoted => parts.push(std::mem::take(&mut part)),
-                other => part.push(other),
-            }
-        }
-        if quoted {
-            return Err(invalid("a double quote is left open"));
-        }
-        parts.push(part);
         let mut components = Vec::new();
-        for part in parts {
-            let component = part.trim().to_owned();
+        for part in quotes::split(text, '+').map_err(invalid)? {
+            let component = quotes::unquote(part).map_err(invalid)?;
             if component.is_empty() {
-                return Err(invalid("a component is empty; put a name that contains a plus in double quotes"));
+                return Err(invalid("a component is empty; put a name that contains a plus in double quotes".into()));
             }
-            if component != control && component != Self::CONTROL {
-                components.push(component);
+            if component == control {
+                continue;
             }
+            if component == Self::CONTROL {
+                let reason =
+                    format!("`{component}` is the canonical name of the control, which is called `{control}` here");
+                return Err(invalid(format!("{reason}; rename the component")));
+            }
+            components.push(component);
         }
         components.sort();
         if components.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(invalid("a component is named twice"));
+            return Err(invalid("a component is named twice".into()));
         }
         Ok(Self { components })
     }
@@ -74,11 +68,15 @@ impl Perturbation {
 
     /// The components joined by `separator`, those that contain a plus in double quotes; `control` for none.
     pub fn join(&self, separator: &str) -> String {
+        self.join_quoting(separator, &['+'])
+    }
+
+    /// The components joined by `separator`, those that contain one of `marks` in double quotes; `control` for none.
+    pub(super) fn join_quoting(&self, separator: &str, marks: &[char]) -> String {
         if self.is_control() {
             return Self::CONTROL.to_owned();
         }
-        let quote = |name: &String| if name.contains('+') { format!("\"{name}\"") } else { name.clone() };
-        self.components.iter().map(quote).collect::<Vec<_>>().join(separator)
+        self.components.iter().map(|name| quotes::quote(name, marks)).collect::<Vec<_>>().join(separator)
     }
 }
 
@@ -119,8 +117,29 @@ mod tests {
 
     #[test]
     fn empty_and_doubled_components_are_refused() {
-        for text in ["A+", "", "A + A", "\"A"] {
+        for text in ["A+", "", "A + A", "\"A", "A \"B\"", "\"A\"B"] {
             assert!(Perturbation::parse(text, "ctrl").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_component_named_like_the_canonical_control_is_refused_unless_it_is_the_control() {
+        for text in ["control", "A + control"] {
+            let message = Perturbation::parse(text, "DMSO").unwrap_err().to_string();
+            assert!(message.contains("`DMSO`"), "{message}");
+        }
+        assert_eq!(Perturbation::parse("A + control", "control").unwrap().components(), ["A"]);
+    }
+
+    #[test]
+    fn a_name_that_only_contains_the_control_s_name_is_a_component() {
+        assert_eq!(parse("ctrlX + notctrl").components(), ["ctrlX", "notctrl"]);
+        assert_eq!(Perturbation::parse("A_B", "ctrl").unwrap().components(), ["A_B"]);
+    }
+
+    #[test]
+    fn the_control_s_own_name_may_contain_a_plus() {
+        assert!(Perturbation::parse("DMSO+vehicle", " DMSO+vehicle").unwrap().is_control());
+        assert!(parse("ctrl+ctrl").is_control());
     }
 }

@@ -1,5 +1,6 @@
 //! embedding.
 
+pub mod pca;
 pub mod neighbors;
 pub mod fuzzy;
 pub mod leiden;

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn file(path: &Path) -> Result<String> {
+pub fn sha256(path: &Path) -> Result<String> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let mut hasher = Sha256::new();
     std::io::copy(&mut File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
@@ -24,7 +24,7 @@ pub fn file(path: &Path) -> Result<String> {
 /// [`Error::Io`].
 pub fn any(path: &Path) -> Result<String> {
     if !path.is_dir() {
-        return file(path);
+        return sha256(path);
     }
     let mut files = Vec::new();
     collect(path, &mut files)?;
@@ -32,7 +32,7 @@ pub fn any(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     for file in files {
         let name = file.strip_prefix(path).unwrap_or(&file).to_string_lossy().into_owned();
-        hasher.update(format!("{name}\0{}\n", self::file(&file)?));
+        hasher.update(format!("{name}\0{}\n", sha256(&file)?));
     }
     Ok(hexadecimal(hasher))
 }
@@ -59,8 +59,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, "abc").unwrap();
-        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!((file(&path).unwrap().as_str(), any(&path).unwrap().as_str()), (known, known));
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, B.1
+        assert_eq!((sha256(&path).unwrap().as_str(), any(&path).unwrap().as_str()), (known, known));
         let first = any(folder.path()).unwrap();
         assert_eq!(first, any(folder.path()).unwrap());
         std::fs::rename(&path, folder.path().join("b")).unwrap();

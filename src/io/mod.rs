@@ -5,3 +5,4 @@ pub mod digest;
 pub mod h5ad;
 pub mod score_tables;
 pub mod score_folder;
+pub mod split_table;

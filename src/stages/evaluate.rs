@@ -93,8 +93,8 @@ pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
         "stage": "evaluate",
         "command": params.command(),
         "parameters": params,
-        "prediction_sha256": digest::file(&params.prediction)?,
-        "truth_sha256": digest::file(&params.truth)?,
+        "prediction_sha256": digest::sha256(&params.prediction)?,
+        "truth_sha256": digest::sha256(&params.truth)?,
         "prediction": story,
     });
     let scores = evaluation.scores;

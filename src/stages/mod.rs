@@ -2,5 +2,7 @@
 
 pub mod simulate;
 pub mod inspect;
+pub mod preprocess;
 pub mod evaluate;
 pub mod report;
+pub mod run;

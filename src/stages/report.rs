@@ -17,7 +17,6 @@ pub struct ReportParams {
     /// The page.
     pub output: PathBuf,
     /// The page's title; named after what was predicted if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// Replace the output if it exists.
     pub force: bool,

@@ -1,0 +1,305 @@
+//! Principal components: fitted exactly on training cells, applied to any cell.
+
+use faer::diag::Diag;
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+use crate::cells::SparseMatrix;
+use crate::{Error, Result};
+
+/// Cells whose centred values are dense at one time while the covariance is summed up.
+const CELLS_AT_A_TIME: usize = 256;
+/// Genes whose rows of the covariance are one piece of parallel work; fixed, so that no sum depends on the threads.
+const GENES_PER_PANEL: usize = 128;
+/// A component with a smaller share of the largest variance than this is rounding error.
+const LEAST_VARIANCE: f64 = 1e-12;
+
+/// A fitted principal component analysis.
+///
+/// **Units** coordinates are log-normalised expression along orthonormal directions, centred on the training cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pca {
+    /// The mean of each gene over the training cells: (n_genes); of every gene, also of those outside the analysis.
+    pub mean: Vec<f64>,
+    /// The directions: (n_genes, n_components); rows of genes outside the analysis are zero. The sign of a direction is
+    /// such that its largest absolute loading is positive.
+    pub loadings: Array2<f32>,
+    /// The variance of the training cells along each direction (divisor n − 1), falling: (n_components).
+    pub variance: Vec<f64>,
+    /// The variance as a share of the total variance of the genes in the analysis: (n_components).
+    pub variance_ratio: Vec<f64>,
+}
+
+impl Pca {
+    /// Fits the components to the genes `columns` of the cells `rows`: the eigenvectors of the covariance matrix.
+    ///
+    /// **Shapes** `x`: (n_cells, n_genes), log-normalised; `rows`: training cells; `columns`: genes, rising
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, or if fewer components
+    /// have any variance.
+    pub fn fit(x: &SparseMatrix, rows: &[usize], columns: &[usize], n_components: usize) -> Result<Self> {
+        let invalid = |reason: String| Error::InvalidParameter {
+            name: "n_components".into(),
+            value: n_components.to_string(),
+            reason,
+        };
+        let most = columns.len().min(rows.len().saturating_sub(1));
+        if n_components == 0 || n_components > most {
+            let (cells, genes) = (rows.len(), columns.len());
+            return Err(invalid(format!(
+                "{cells} training cells and {genes} variable genes allow 1 to {most} components"
+            )));
+        }
+        let mean = x.column_means(rows);
+        let covariance = covariance(x, rows, columns, &mean);
+        let total: f64 = (0..columns.len()).map(|gene| covariance[(gene, gene)]).sum();
+        let (values, vectors) = eigen(&covariance)?;
+        // Eigenvalues rise, components fall.
+        let order: Vec<usize> = (0..columns.len()).rev().take(n_components).collect();
+        let n_varying = order.iter().filter(|&&k| values[k] > LEAST_VARIANCE * values[order[0]].max(0.0)).count();
+        if n_varying < n_components {
+            return Err(invalid(format!("only {n_varying} components of these cells have any variance")));
+        }
+        let mut loadings = Array2::zeros((x.n_columns(), n_components));
+        for (component, &k) in order.iter().enumerate() {
+            let vector = vectors.col_as_slice(k);
+            let largest = vector.iter().fold(0.0_f64, |largest, &v| if v.abs() > largest.abs() { v } else { largest });
+            for (&gene, &value) in columns.iter().zip(vector) {
+                loadings[[gene, component]] = (value * largest.signum()) as f32;
+            }
+        }
+        let variance: Vec<f64> = order.iter().map(|&k| values[k]).collect();
+        let variance_ratio = variance.iter().map(|value| value / total).collect();
+        Ok(Self { mean, loadings, variance, variance_ratio })
+    }
+
+    /// Number of genes.
+    pub fn n_genes(&self) -> usize {
+        self.loadings.nrows()
+    }
+
+    /// Number of components.
+    pub fn n_components(&self) -> usize {
+        self.loadings.ncols()
+    }
+
+    /// Projects cells: (x − mean) · loadings.
+    ///
+    /// **Shapes** `x`: (n_cells, n_genes) → (n_cells, n_components)
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if the cells have another number of genes.
+    pub fn transform(&self, x: &SparseMatrix) -> Result<Array2<f32>> {
+        if x.n_columns() != self.n_genes() {
+            return Err(self.mismatch("cells to project", format!("{} genes", self.n_genes()), x.n_columns(), "genes"));
+        }
+        let add = |sums: &mut Array1<f64>, gene: usize, value: f64| {
+            for (sum, &loading) in sums.iter_mut().zip(self.loadings.row(gene)) {
+                *sum += value * f64::from(loading);
+            }
+        };
+        let in_use: Vec<bool> = self.loadings.axis_iter(Axis(0)).map(|row| row.iter().any(|&v| v != 0.0)).collect();
+        let mut offset = Array1::zeros(self.n_components());
+        (0..self.n_genes()).filter(|&gene| in_use[gene]).for_each(|gene| add(&mut offset, gene, -self.mean[gene]));
+        let mut projected = Array2::zeros((x.n_rows(), self.n_components()));
+        projected.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, mut target)| {
+            let mut sums = offset.clone();
+            let (genes, values) = x.row(row);
+            for (&gene, &value) in genes.iter().zip(values).filter(|&(&gene, _)| in_use[gene as usize]) {
+                add(&mut sums, gene as usize, f64::from(value));
+            }
+            target.assign(&sums.mapv(|sum| sum as f32));
+        });
+        Ok(projected)
+    }
+
+    /// The expression that coordinates stand for: mean + coordinates · loadingsᵀ; genes outside the analysis get their mean.
+    ///
+    /// **Shapes** `coordinates`: (n_cells, n_components) → (n_cells, n_genes), dense
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if there is another number of components.
+    pub fn inverse(&self, coordinates: ArrayView2<f32>) -> Result<Array2<f32>> {
+        if coordinates.ncols() != self.n_components() {
+            let expected = format!("{} components", self.n_components());
+            return Err(self.mismatch("coordinates to turn back", expected, coordinates.ncols(), "components"));
+        }
+        let mean: Array1<f32> = self.mean.iter().map(|&mean| mean as f32).collect();
+        Ok(coordinates.dot(&self.loadings.t()) + &mean)
+    }
+
+    fn mismatch(&self, what: &str, expected: String, got: usize, of: &str) -> Error {
+        Error::ShapeMismatch { what: what.to_owned(), expected, got: format!("{got} {of}") }
+    }
+}
+
+/// The covariance of the genes `columns` over the cells `rows` (divisor n − 1): lower triangle of (n_chosen, n_chosen).
+fn covariance(x: &SparseMatrix, rows: &[usize], columns: &[usize], mean: &[f64]) -> Mat<f64> {
+    let n_chosen = columns.len();
+    let mut position = vec![usize::MAX; x.n_columns()];
+    columns.iter().enumerate().for_each(|(at, &gene)| position[gene] = at);
+    let centre: Vec<f64> = columns.iter().map(|&gene| -mean[gene]).collect();
+    let mut panels: Vec<(usize, Mat<f64>)> = (0..n_chosen)
+        .step_by(GENES_PER_PANEL)
+        .map(|start| (start, Mat::zeros(n_chosen - start, GENES_PER_PANEL.min(n_chosen - start))))
+        .collect();
+    for some in rows.chunks(CELLS_AT_A_TIME) {
+        let mut centred = Mat::<f64>::zeros(n_chosen, some.len()); // (n_chosen, n_some)
+        for (cell, &row) in some.iter().enumerate() {
+            let target = centred.col_as_slice_mut(cell);
+            target.copy_from_slice(&centre);
+            let (genes, values) = x.row(row);
+            for (&gene, &value) in genes.iter().zip(values).filter(|&(&gene, _)| position[gene as usize] != usize::MAX)
+            {
+                target[position[gene as usize]] += f64::from(value);
+            }
+        }
+        panels.par_iter_mut().for_each(|(start, panel)| {
+            let below = centred.subrows(*start, panel.nrows());
+            let across = centred.subrows(*start, panel.ncols());
+            matmul(panel.as_mut(), Accum::Add, below, across.transpose(), 1.0, Par::Seq);
+        });
+    }
+    let scale = 1.0 / (rows.len() as f64 - 1.0);
+    let mut covariance = Mat::zeros(n_chosen, n_chosen);
+    for (start, panel) in &panels {
+        for column in 0..panel.ncols() {
+            for row in column..panel.nrows() {
+                covariance[(start + row, start + column)] = scale * panel[(row, column)];
+            }
+        }
+    }
+    covariance
+}
+
+/// Eigenvalues, rising, and eigenvectors in columns, of a symmetric matrix given by its lower triangle.
+fn eigen(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+    let n = matrix.nrows();
+    let (mut values, mut vectors) = (Diag::zeros(n), Mat::zeros(n, n));
+    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    let mut buffer = faer::dyn_stack::MemBuffer::new(scratch);
+    let stack = faer::dyn_stack::MemStack::new(&mut buffer);
+    // One thread: the blocks of a parallel run, and with them the last bits, would follow the number of threads.
+    self_adjoint_evd(matrix.as_ref(), values.as_mut(), Some(vectors.as_mut()), Par::Seq, stack, Default::default())
+        .map_err(|error| Error::backend("eigenvectors of the covariance", format!("{error:?}")))?;
+    let values = values.column_vector().iter().copied().collect();
+    Ok((values, vectors))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Cells in `n_genes` genes, a third of the values zero, with a few directions of larger variance.
+    fn matrix(n_cells: usize, n_genes: usize, share: f64) -> SparseMatrix {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let rows = (0..n_cells).map(|_| {
+            let scores: Vec<f32> = (0..3).map(|k| rng.random::<f32>() * (3 - k) as f32).collect();
+            (0..n_genes as u32)
+                .filter_map(|gene| {
+                    let value = 1.0 + scores[gene as usize % 3] + 0.3 * rng.random::<f32>();
+                    rng.random_bool(share).then_some((gene, value))
+                })
+                .collect()
+        });
+        SparseMatrix::from_rows(n_genes, rows.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn components_are_the_eigenvectors_of_the_covariance() {
+        let x = matrix(300, 150, 0.7);
+        let rows: Vec<usize> = (0..290).collect();
+        let columns: Vec<usize> = (0..150).filter(|gene| gene % 7 != 0).collect();
+        let pca = Pca::fit(&x, &rows, &columns, 5).unwrap();
+        let dense = x.to_dense().mapv(f64::from).select(Axis(0), &rows);
+        let centred = &dense - &dense.mean_axis(Axis(0)).unwrap();
+        let covariance = centred.t().dot(&centred) / 289.0;
+        for k in 0..5 {
+            let vector = pca.loadings.column(k).mapv(f64::from);
+            let image = covariance.dot(&vector);
+            for &gene in &columns {
+                assert!((image[gene] - pca.variance[k] * vector[gene]).abs() < 1e-5 * pca.variance[0], "{k} {gene}");
+            }
+            assert!((vector.dot(&vector) - 1.0).abs() < 1e-5);
+            let largest = vector.iter().fold(0.0_f64, |a, &b| if b.abs() > a.abs() { b } else { a });
+            assert!(largest > 0.0 && vector[0] == 0.0 && vector[7] == 0.0);
+        }
+        assert!(pca.variance.is_sorted_by(|a, b| a >= b));
+        let total: f64 = columns.iter().map(|&gene| covariance[[gene, gene]]).sum();
+        assert!((pca.variance_ratio[0] - pca.variance[0] / total).abs() < 1e-12);
+    }
+
+    #[test]
+    fn coordinates_have_the_variance_of_their_component_and_turn_back() {
+        let x = matrix(60, 12, 0.8);
+        let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..60).collect(), (0..12).collect());
+        let pca = Pca::fit(&x, &rows, &columns, 12).unwrap();
+        let coordinates = pca.transform(&x).unwrap();
+        for k in 0..12 {
+            let column = coordinates.column(k);
+            assert!(column.mean().unwrap().abs() < 1e-5);
+            let variance: f64 = column.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / 59.0;
+            assert!((variance - pca.variance[k]).abs() < 1e-4 * pca.variance[0]);
+        }
+        let back = pca.inverse(coordinates.view()).unwrap();
+        assert!((back - x.to_dense()).iter().all(|difference| difference.abs() < 1e-4));
+    }
+
+    #[test]
+    fn genes_outside_are_turned_back_to_their_mean() {
+        let x = matrix(40, 9, 0.8);
+        let pca = Pca::fit(&x, &(0..40).collect::<Vec<_>>(), &[1, 2, 3, 4], 2).unwrap();
+        let back = pca.inverse(pca.transform(&x).unwrap().view()).unwrap();
+        assert!(back.column(0).iter().all(|&value| (f64::from(value) - pca.mean[0]).abs() < 1e-6));
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let x = matrix(600, 300, 0.4);
+        let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..500).collect(), (0..300).collect());
+        let run = |n_threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| {
+                let pca = Pca::fit(&x, &rows, &columns, 10).unwrap();
+                (pca.transform(&x).unwrap(), pca)
+            })
+        };
+        assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn more_components_than_the_data_have_are_refused() {
+        let x = matrix(20, 9, 0.8);
+        let rows: Vec<usize> = (0..20).collect();
+        let message = |columns: &[usize], n: usize| Pca::fit(&x, &rows, columns, n).unwrap_err().to_string();
+        assert!(message(&[0, 1, 2], 4).contains("20 training cells and 3 variable genes allow 1 to 3"));
+        assert!(message(&[0, 1, 2], 0).contains("allow 1 to 3"));
+        let constant = SparseMatrix::from_rows(3, vec![vec![(0, 1.0), (1, 2.0)]; 5]);
+        let error = Pca::fit(&constant, &[0, 1, 2, 3, 4], &[0, 1, 2], 2).unwrap_err().to_string();
+        assert!(error.contains("only 0 components"), "{error}");
+        assert!(Pca::fit(&x, &rows, &[0, 1, 2], 2).unwrap().transform(&constant).is_err());
+    }
+
+    #[test]
+    #[ignore = "measures time: 8000 cells, 2000 genes"]
+    fn eight_thousand_cells_take_a_few_seconds() {
+        let x = matrix(8000, 2000, 0.2);
+        let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..8000).collect(), (0..2000).collect());
+        let start = std::time::Instant::now();
+        let mean = x.column_means(&rows);
+        let matrix = covariance(&x, &rows, &columns, &mean);
+        println!("covariance after {:?}", start.elapsed());
+        eigen(&matrix).unwrap();
+        println!("eigenvectors after {:?}", start.elapsed());
+        let pca = Pca::fit(&x, &rows, &columns, 50).unwrap();
+        pca.transform(&x).unwrap();
+        println!("fit again and projection after {:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,132 @@
+//! Makes a prepared screen from a raw one: checks, split, quality filters, normalisation, variable genes, components.
+
+mod params;
+mod kept;
+mod slots;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use params::PreprocessParams;
+
+use crate::cells::Cells;
+use crate::embedding::pca::Pca;
+use crate::io::{atomic, digest, h5ad, split_table};
+use crate::prepared;
+use crate::preprocess::quality::{self, Quality};
+use crate::preprocess::split::{self, Split};
+use crate::preprocess::split_table::{SplitTable, by_table};
+use crate::preprocess::variable_genes::VariableGenes;
+use crate::preprocess::{counts, labels, normalize};
+use crate::{Error, Result};
+use kept::Kept;
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreprocessSummary {
+    /// Cells in the output.
+    pub n_cells: usize,
+    /// Genes in the output.
+    pub n_genes: usize,
+    /// Cells to which everything was fitted.
+    pub n_training_cells: usize,
+    /// Genes to which the components were fitted.
+    pub n_variable_genes: usize,
+    /// The share of the variable genes' variance that the components hold.
+    pub variance_ratio: f64,
+    /// The conditions without a training cell, and their numbers of cells.
+    pub held_out: Vec<(String, usize)>,
+    /// What the quality filters removed: reason → number.
+    pub removed: BTreeMap<String, usize>,
+}
+
+/// Writes the prepared screen; `say` tells what was held out, removed and renamed.
+///
+/// # Errors
+/// Those of reading and writing, of [`PreprocessParams::check`] and of [`prepare`].
+pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<PreprocessSummary> {
+    params.check()?;
+    let same = |path: &PathBuf| path.canonicalize().ok();
+    if same(&params.output).is_some() && same(&params.output) == same(&params.input) {
+        return Err(Error::InvalidParameter {
+            name: "output".into(),
+            value: params.output.display().to_string(),
+            reason: "the output is the input itself".into(),
+        });
+    }
+    atomic::check(&params.output, params.force)?;
+    let table = params.split.as_deref().map(split_table::read).transpose()?;
+    let raw = h5ad::read(&params.input)?;
+    let (cells, summary) = prepare(raw, table.as_ref(), &digest::sha256(&params.input)?, params, say)?;
+    h5ad::write(&params.output, &cells)?;
+    Ok(summary)
+}
+
+/// Prepares a screen in memory; `sha256` is the checksum of its file.
+///
+/// # Errors
+/// Those of [`crate::preprocess`] and of [`Pca::fit`], each naming what to change.
+pub fn prepare(
+    raw: Cells,
+    table: Option<&SplitTable>,
+    sha256: &str,
+    params: &PreprocessParams,
+    say: &dyn Fn(&str),
+) -> Result<(Cells, PreprocessSummary)> {
+    labels::check_unique(&raw.obs.index, "obs_names", "give every cell a name of its own, such as sample and barcode")?;
+    labels::check_unique(&raw.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
+    let counts = counts::find(&raw, params.counts_layer.as_deref(), params.accept_fractional_counts)?;
+    let conditions = labels::conditions(&raw, &params.perturbation_column, &params.control, &params.covariates)?;
+    let splits = match table {
+        Some(table) => by_table(table, &raw.obs.index, &conditions, &params.control)?,
+        None => split::by_patterns(&conditions, &params.holdout, &params.control)?,
+    };
+    if !params.no_holdout && splits.iter().all(|&split| split == Split::Train) {
+        return Err(Error::TooFew {
+            what: "cells that the split holds out".into(),
+            needed: 1,
+            got: 0,
+            hint: "mark some as `test`, or say --no-holdout".into(),
+        });
+    }
+    let measured = Quality::measure(counts, &raw.var.index, &params.mitochondrial_prefix);
+    let (rows, mut removed) = measured.passing_cells(&params.limits(), &params.mitochondrial_prefix)?;
+    let kept = Kept::new(&conditions, &splits, &rows, say)?;
+    let (columns, removed_genes) =
+        quality::passing_genes(&counts.select_rows(&rows), &kept.training, &params.limits())?;
+    removed.extend(removed_genes);
+    for (reason, n) in &removed {
+        say(&format!("removed {n} {reason}"));
+    }
+    let measured = measured.select(&rows);
+    let mut cells = slots::with_counts(raw, &rows, &columns, params, say);
+    let library_sizes = match &params.size_factors {
+        Some(column) => normalize::library_sizes_from(&cells, column, &measured.total_counts)?,
+        None => measured.total_counts.clone(),
+    };
+    cells.x = normalize::log_normalize(&cells.layers["counts"], &library_sizes, params.target_sum);
+    let genes = VariableGenes::find(&cells.x, &kept.training, params.n_top_genes);
+    let chosen = genes.columns();
+    if chosen.len() < params.n_top_genes {
+        say(&format!(
+            "all {} genes that vary are used as variable genes, fewer than {}",
+            chosen.len(),
+            params.n_top_genes
+        ));
+    }
+    let pca = Pca::fit(&cells.x, &kept.training, &chosen, params.n_components)?;
+    let summary = PreprocessSummary {
+        n_cells: cells.n_cells(),
+        n_genes: cells.n_genes(),
+        n_training_cells: kept.training.len(),
+        n_variable_genes: chosen.len(),
+        variance_ratio: pca.variance_ratio.iter().sum(),
+        held_out: kept.held_out.iter().map(|(condition, &n)| (condition.to_string(), n)).collect(),
+        removed,
+    };
+    slots::annotate_cells(&mut cells, &kept, measured, library_sizes, params, say);
+    slots::annotate_genes(&mut cells, genes, say);
+    prepared::annotate_pca(&mut cells, pca)?;
+    slots::annotate_settings(&mut cells, &summary, sha256, params)?;
+    Ok((cells, summary))
+}

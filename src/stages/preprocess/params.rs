@@ -1,0 +1,176 @@
+//! What `preprocess` is told.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::preprocess::quality::Limits;
+use crate::{Error, Result};
+
+/// The columns of `obs` that a prepared screen owns.
+const OWN_COLUMNS: [&str; 8] = [
+    "perturbation",
+    "is_control",
+    "n_perts",
+    "split",
+    "library_size",
+    "total_counts",
+    "n_genes_by_counts",
+    "pct_counts_mt",
+];
+
+/// What to prepare, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreprocessParams {
+    /// The raw screen.
+    pub input: PathBuf,
+    /// The prepared screen.
+    pub output: PathBuf,
+    /// The column of `obs` that names what was done to each cell.
+    pub perturbation_column: String,
+    /// What the control is called there.
+    pub control: String,
+    /// Columns of `obs` that are part of the condition, such as `cell_type`.
+    pub covariates: Vec<String>,
+    /// A column of `obs` with the total counts of each cell; the sums over the file's genes if absent.
+    pub size_factors: Option<String>,
+    /// The layer that holds the counts; X if absent.
+    pub counts_layer: Option<String>,
+    /// Accept counts that are no whole numbers, such as those corrected for ambient RNA.
+    pub accept_fractional_counts: bool,
+    /// Conditions to hold out, such as `A + B` or `A | cell_type=T cell`.
+    pub holdout: Vec<String>,
+    /// A table that says which cells or conditions are `train`, `val` and `test`.
+    pub split: Option<PathBuf>,
+    /// Train on every cell.
+    pub no_holdout: bool,
+    /// Cells with counts in fewer genes are removed; 1, as panels of some hundred genes leave a dozen per cell.
+    pub min_genes: usize,
+    /// Cells with counts in more genes are removed.
+    pub max_genes: Option<usize>,
+    /// Cells with fewer counts are removed.
+    pub min_counts: Option<f64>,
+    /// Genes with counts in fewer training cells are removed; 3, as in most published pipelines.
+    pub min_cells: usize,
+    /// Cells with a larger percentage of mitochondrial counts are removed.
+    pub max_percent_mitochondrial: Option<f64>,
+    /// How the names of mitochondrial genes start.
+    pub mitochondrial_prefix: String,
+    /// Every cell is scaled to this many counts before log1p.
+    pub target_sum: f64,
+    /// How many highly variable genes the components are fitted to.
+    pub n_top_genes: usize,
+    /// How many principal components are fitted.
+    pub n_components: usize,
+    /// Seed of everything drawn. Nothing is drawn yet: the components are exact, so every seed gives the same file.
+    pub seed: u64,
+    /// Replace the output if it exists.
+    pub force: bool,
+}
+
+impl Default for PreprocessParams {
+    fn default() -> Self {
+        Self {
+            input: "screen.h5ad".into(),
+            output: "prepared.h5ad".into(),
+            perturbation_column: "perturbation".into(),
+            control: "control".into(),
+            covariates: Vec::new(),
+            size_factors: None,
+            counts_layer: None,
+            accept_fractional_counts: false,
+            holdout: Vec::new(),
+            split: None,
+            no_holdout: false,
+            min_genes: 1,
+            max_genes: None,
+            min_counts: None,
+            min_cells: 3,
+            max_percent_mitochondrial: None,
+            mitochondrial_prefix: "MT-".into(),
+            target_sum: 1e4,
+            n_top_genes: 2000,
+            n_components: 50,
+            seed: 0,
+            force: false,
+        }
+    }
+}
+
+impl PreprocessParams {
+    /// Fails if a setting cannot work with any data.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`], or [`Error::MissingKey`] if nothing says what is held out.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |name: &str, value: String, reason: &str| {
+            Err(Error::InvalidParameter { name: name.to_owned(), value, reason: reason.to_owned() })
+        };
+        let ways =
+            usize::from(!self.holdout.is_empty()) + usize::from(self.split.is_some()) + usize::from(self.no_holdout);
+        if ways == 0 {
+            return Err(Error::MissingKey {
+                place: "preprocess".into(),
+                key: "--holdout".into(),
+                hint: "hold out conditions with --holdout \"A + B\", give a --split FILE.csv, or say --no-holdout"
+                    .into(),
+            });
+        }
+        if ways > 1 {
+            return invalid(
+                "--holdout",
+                self.holdout.join(", "),
+                "only one of --holdout, --split and --no-holdout can be",
+            );
+        }
+        if self.control.trim().is_empty() {
+            return invalid("control", self.control.clone(), "the control needs a name");
+        }
+        for (position, covariate) in self.covariates.iter().enumerate() {
+            if self.covariates[..position].contains(covariate) {
+                return invalid("covariate", covariate.clone(), "the covariate is named twice");
+            }
+            if *covariate == self.perturbation_column {
+                return invalid("covariate", covariate.clone(), "this is the perturbation column");
+            }
+            if OWN_COLUMNS.contains(&covariate.as_str()) {
+                return invalid(
+                    "covariate",
+                    covariate.clone(),
+                    "preprocess writes a column of this name; rename yours first",
+                );
+            }
+        }
+        if !(self.target_sum.is_finite() && self.target_sum > 0.0) {
+            return invalid("target_sum", self.target_sum.to_string(), "must be positive and finite");
+        }
+        if self.n_top_genes == 0 {
+            return invalid("n_top_genes", "0".into(), "must be 1 at least");
+        }
+        if self.n_components == 0 {
+            return invalid("n_components", "0".into(), "must be 1 at least");
+        }
+        if let Some(most) = self.max_genes.filter(|&most| most < self.min_genes) {
+            return invalid("max_genes", most.to_string(), "is smaller than min_genes");
+        }
+        if let Some(percent) = self.max_percent_mitochondrial.filter(|percent| !(0.0..=100.0).contains(percent)) {
+            return invalid("max_percent_mitochondrial", percent.to_string(), "must be between 0 and 100");
+        }
+        if let Some(least) = self.min_counts.filter(|least| !(least.is_finite() && *least >= 0.0)) {
+            return invalid("min_counts", least.to_string(), "must be finite and not negative");
+        }
+        Ok(())
+    }
+
+    /// The limits of the quality filters.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            min_genes: self.min_genes,
+            max_genes: self.max_genes,
+            min_counts: self.min_counts,
+            max_percent_mitochondrial: self.max_percent_mitochondrial,
+            min_cells: self.min_cells,
+        }
+    }
+}

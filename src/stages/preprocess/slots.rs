@@ -1,0 +1,124 @@
+//! The slots of a prepared screen; what they replace is kept under another name or told.
+
+use std::collections::BTreeMap;
+
+use super::kept::Kept;
+use super::{PreprocessParams, PreprocessSummary};
+use crate::cells::{Annotations, Cells, Column, Value};
+use crate::prepared::{self, Settings, keep_original};
+use crate::preprocess::quality::Quality;
+use crate::preprocess::split::Split;
+use crate::preprocess::variable_genes::VariableGenes;
+use crate::{Error, Result};
+
+/// The kept cells and genes, with the counts in `layers["counts"]`.
+pub(super) fn with_counts(
+    raw: Cells,
+    rows: &[usize],
+    columns: &[usize],
+    params: &PreprocessParams,
+    say: &dyn Fn(&str),
+) -> Cells {
+    let is_whole = rows.len() == raw.n_cells() && columns.len() == raw.n_genes();
+    let mut cells = if is_whole { raw } else { raw.select_cells(rows).select_genes(columns) };
+    let x = std::mem::take(&mut cells.x);
+    let counts = match &params.counts_layer {
+        None => x,
+        Some(name) => {
+            say(&format!("layers[\"{name}\"] becomes layers[\"counts\"]; X is replaced by its log-normalised values"));
+            cells.layers.remove(name).unwrap_or(x)
+        }
+    };
+    if let Some(other) = cells.layers.remove("counts").filter(|other| *other != counts) {
+        say("layers[\"counts\"] holds other values than the counts used; it is kept as layers[\"counts_original\"]");
+        cells.layers.insert("counts_original".into(), other);
+    }
+    cells.layers.insert("counts".into(), counts);
+    cells
+}
+
+/// Writes the columns of `obs`.
+pub(super) fn annotate_cells(
+    cells: &mut Cells,
+    kept: &Kept,
+    measured: Quality,
+    library_sizes: Vec<f64>,
+    params: &PreprocessParams,
+    say: &dyn Fn(&str),
+) {
+    let mut scratch = Cells::default();
+    let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
+    prepared::annotate(&mut scratch, &kept.conditions, &is_training);
+    prepared::annotate_split(&mut scratch, &kept.splits);
+    scratch.obs.set("library_size", Column::Float(library_sizes));
+    scratch.obs.set("total_counts", Column::Float(measured.total_counts));
+    scratch.obs.set("n_genes_by_counts", Column::Integer(measured.n_genes.iter().map(|&n| n as i64).collect()));
+    scratch.obs.set("pct_counts_mt", Column::Float(measured.percent_mitochondrial));
+    for (name, column) in scratch.obs.columns {
+        // A column that the user declared to hold the total counts stays what it is.
+        if params.size_factors.as_ref() != Some(&name) {
+            replace(&mut cells.obs, "obs", &name, column, say);
+        }
+    }
+}
+
+/// Writes what is known of the genes' variability.
+pub(super) fn annotate_genes(cells: &mut Cells, genes: VariableGenes, say: &dyn Fn(&str)) {
+    let columns = [
+        ("highly_variable", Column::Boolean(genes.is_variable)),
+        ("means", Column::Float(genes.means)),
+        ("dispersions", Column::Float(genes.dispersions)),
+        ("dispersions_norm", Column::Float(genes.dispersions_norm)),
+    ];
+    for (name, column) in columns {
+        replace(&mut cells.var, "var", name, column, say);
+    }
+    let flavor = BTreeMap::from([("flavor".to_owned(), Value::Text("seurat".into()))]);
+    cells.uns.insert("hvg".into(), Value::Map(flavor));
+    // scanpy writes the base here; None, for e, is what anndata leaves out.
+    cells.uns.insert("log1p".into(), Value::Map(BTreeMap::new()));
+}
+
+fn replace(table: &mut Annotations, of: &str, name: &str, column: Column, say: &dyn Fn(&str)) {
+    if let Some(kept) = keep_original(table, name, &column) {
+        say(&format!("{of}[\"{name}\"] held other values; they are kept as {of}[\"{kept}\"]"));
+    }
+    table.set(name, column);
+}
+
+/// Writes the provenance.
+///
+/// # Errors
+/// [`Error::Backend`] if the settings cannot become JSON.
+pub(super) fn annotate_settings(
+    cells: &mut Cells,
+    summary: &PreprocessSummary,
+    sha256: &str,
+    params: &PreprocessParams,
+) -> Result<()> {
+    let settings = Settings {
+        version: env!("CARGO_PKG_VERSION").into(),
+        input: params.input.display().to_string(),
+        input_sha256: sha256.to_owned(),
+        perturbation_column: params.perturbation_column.clone(),
+        control: params.control.clone(),
+        covariates: params.covariates.clone(),
+        size_factors: params.size_factors.clone(),
+        target_sum: params.target_sum,
+        n_top_genes: summary.n_variable_genes,
+        n_components: params.n_components,
+        held_out: summary.held_out.iter().map(|(condition, _)| condition.clone()).collect(),
+        removed: summary.removed.clone(),
+    };
+    let json = |value: std::result::Result<String, serde_json::Error>| {
+        value.map(Value::Text).map_err(|source| Error::backend("writing uns[\"scflow\"]", source))
+    };
+    let mut entries = match cells.uns.remove("scflow") {
+        Some(Value::Map(entries)) => entries,
+        _ => BTreeMap::new(),
+    };
+    entries.insert("preprocess".into(), json(serde_json::to_string(&settings))?);
+    entries.insert("preprocess_parameters".into(), json(serde_json::to_string(params))?);
+    cells.uns.insert("scflow".into(), Value::Map(entries));
+    Ok(())
+}
