@@ -3,5 +3,6 @@
 
 mod simulate;
 mod metrics;
+mod preprocess;
 mod evaluation;
 mod report;

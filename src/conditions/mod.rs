@@ -2,16 +2,20 @@
 
 mod perturbation;
 mod quotes;
+pub mod prompt;
+pub mod tokenizer;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use perturbation::Perturbation;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// A perturbation together with the covariates that it acts on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Condition {
     /// What was applied.
     pub perturbation: Perturbation,

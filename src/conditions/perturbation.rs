@@ -3,10 +3,13 @@
 use std::fmt;
 
 use super::quotes;
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 /// A set of components in bytewise order; the empty set is the control.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Perturbation {
     components: Vec<String>,
 }

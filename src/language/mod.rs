@@ -1,1 +1,8 @@
-//! language.
+//! Causal language models over sequences of continuous and textual tokens, and the kernels that make them fast.
+
+pub mod kernels;
+pub mod parameters;
+pub mod mask;
+pub mod transformer;
+pub mod prefix;
+pub mod kv_cache;

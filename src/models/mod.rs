@@ -1,3 +1,5 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
 pub mod reference;
+pub mod guide;
+pub mod calmflow;

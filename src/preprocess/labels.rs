@@ -44,14 +44,15 @@ pub fn conditions(cells: &Cells, column: &str, control: &str, covariates: &[Stri
     if !conditions.iter().any(|condition| condition.perturbation.is_control()) {
         let mut counts = BTreeMap::<&String, usize>::new();
         labels.iter().for_each(|label| *counts.entry(label).or_default() += 1);
+        let rank = |name: &str| strsim::jaro_winkler(name, control) + f64::from(u8::from(sounds_like_control(name)));
         let mut names: Vec<(&String, usize)> = counts.into_iter().collect();
-        names.sort_by_key(|(name, n)| (std::cmp::Reverse(strsim::jaro_winkler(name, control).to_bits()), *n));
+        names.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)).then(b.1.cmp(&a.1)));
         let near: Vec<String> = names.iter().take(3).map(|(name, n)| format!("`{name}` ({n} cells)")).collect();
         return Err(Error::TooFew {
             what: format!("control cells, labelled `{control}` in obs[\"{column}\"]"),
             needed: 1,
             got: 0,
-            hint: format!("name the control with --control; nearest labels: {}", near.join(", ")),
+            hint: format!("name the control with --control; labels that may be it: {}", near.join(", ")),
         });
     }
     for covariate in covariates {
@@ -60,6 +61,13 @@ pub fn conditions(cells: &Cells, column: &str, control: &str, covariates: &[Stri
         }
     }
     Ok(conditions)
+}
+
+/// Whether a label has a usual name of the control; it is only suggested, never taken.
+fn sounds_like_control(label: &str) -> bool {
+    let label = label.to_lowercase();
+    let usual = ["ctrl", "control", "non-targeting", "nontargeting", "dmso", "vehicle", "pbs", "untreated", "unstim"];
+    !label.contains('+') && usual.iter().any(|name| label.contains(name))
 }
 
 /// The texts of a column of `obs`, refused if one is absent or among `missing`.

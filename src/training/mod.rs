@@ -1,1 +1,9 @@
-//! training.
+//! Fitting by stochastic gradients: one loop for every method.
+
+pub mod optimizer;
+pub mod schedule;
+pub mod state;
+pub mod fit;
+
+pub use fit::{Objective, Progress, TrainingParams, fit, measure_seconds_per_step};
+pub use state::State;

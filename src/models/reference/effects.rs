@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array1, ArrayView1, ArrayView2};
+use serde::{Deserialize, Serialize};
 
 use crate::conditions::{Condition, Perturbation};
 use crate::{Error, Result};
@@ -15,12 +16,51 @@ type Covariates = BTreeMap<String, String>;
 /// never measured alone there takes its effect pooled over the covariates in which it was; one that was never measured
 /// alone anywhere takes the mean over training combinations of (combination − control − Σ known δ). The additive
 /// estimate of a combination is control + Σ δ_c (Ahlmann-Eltze et al. 2025, Nature Methods, "additive").
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Table", into = "Table")]
 pub struct Effects {
     controls: BTreeMap<Covariates, Array1<f32>>,
     perturbed: BTreeMap<Covariates, Array1<f32>>,
     deltas: BTreeMap<(Covariates, String), Array1<f32>>,
     pooled: BTreeMap<String, Array1<f32>>,
+}
+
+/// The effects as lists, for a file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    controls: Vec<(Covariates, Vec<f32>)>,
+    perturbed: Vec<(Covariates, Vec<f32>)>,
+    deltas: Vec<((Covariates, String), Vec<f32>)>,
+    pooled: Vec<(String, Vec<f32>)>,
+}
+
+impl From<Effects> for Table {
+    fn from(effects: Effects) -> Self {
+        fn list<K>(means: BTreeMap<K, Array1<f32>>) -> Vec<(K, Vec<f32>)> {
+            means.into_iter().map(|(key, mean)| (key, mean.to_vec())).collect()
+        }
+        Self {
+            controls: list(effects.controls),
+            perturbed: list(effects.perturbed),
+            deltas: list(effects.deltas),
+            pooled: list(effects.pooled),
+        }
+    }
+}
+
+impl From<Table> for Effects {
+    fn from(table: Table) -> Self {
+        fn map<K: Ord>(means: Vec<(K, Vec<f32>)>) -> BTreeMap<K, Array1<f32>> {
+            means.into_iter().map(|(key, mean)| (key, Array1::from_vec(mean))).collect()
+        }
+        Self {
+            controls: map(table.controls),
+            perturbed: map(table.perturbed),
+            deltas: map(table.deltas),
+            pooled: map(table.pooled),
+        }
+    }
 }
 
 /// A sum over cells and their number.

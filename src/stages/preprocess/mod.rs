@@ -56,9 +56,12 @@ pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<Prepr
     }
     atomic::check(&params.output, params.force)?;
     let table = params.split.as_deref().map(split_table::read).transpose()?;
-    let raw = h5ad::read(&params.input)?;
+    let (raw, notes) = h5ad::read_noting(&params.input)?;
+    for note in &notes {
+        say(&format!("{}: {note}", params.input.display()));
+    }
     let (cells, summary) = prepare(raw, table.as_ref(), &digest::sha256(&params.input)?, params, say)?;
-    h5ad::write(&params.output, &cells)?;
+    atomic::file(&params.output, |beside| h5ad::write(beside, &cells))?;
     Ok(summary)
 }
 

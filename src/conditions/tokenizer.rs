@@ -1,0 +1,108 @@
+//! Words as numbers: byte-pair encoding.
+
+use std::str::FromStr;
+
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder};
+
+use crate::{Error, Result};
+
+/// At most this many tokens; the 256 bytes are always among them, so that no text is ever dropped.
+const MOST_TOKENS: usize = 4096;
+
+/// A byte-level byte-pair encoding.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+}
+
+impl Tokenizer {
+    /// Learns merges from texts until every word of them is one token or there are 4096 tokens.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the library fails.
+    pub fn fit(texts: &[String]) -> Result<Self> {
+        let failed = |source: tokenizers::Error| Error::backend("fitting the tokenizer", source);
+        let mut trainer = BpeTrainerBuilder::new()
+            .show_progress(false)
+            .vocab_size(MOST_TOKENS)
+            .min_frequency(0)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .build();
+        let mut tokenizer = TokenizerBuilder::<
+            BPE,
+            NormalizerWrapper,
+            PreTokenizerWrapper,
+            PostProcessorWrapper,
+            DecoderWrapper,
+        >::new()
+        .with_model(BPE::default())
+        .with_normalizer(None)
+        .with_pre_tokenizer(Some(ByteLevel::new(false, true, true).into()))
+        .with_post_processor(None)
+        .with_decoder(Some(ByteLevel::default().into()))
+        .build()
+        .map_err(failed)?;
+        tokenizer.train(&mut trainer, texts.iter().map(String::as_str)).map_err(failed)?;
+        let json = tokenizer.to_string(false).map_err(failed)?;
+        Self::from_json(&json)
+    }
+
+    /// Reads the content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it is none.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let inner = tokenizers::Tokenizer::from_str(json).map_err(|source| Error::backend("reading tokenizer.json", source))?;
+        Ok(Self { inner })
+    }
+
+    /// The content of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the library fails.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(true).map_err(|source| Error::backend("writing tokenizer.json", source))
+    }
+
+    /// Number of different tokens.
+    pub fn n_tokens(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The tokens of a text.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the library fails.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, false).map_err(|source| Error::backend("reading a prompt", source))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of tokens.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the library fails.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.inner.decode(tokens, false).map_err(|source| Error::backend("writing tokens as text", source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_texts_become_single_tokens_and_no_byte_is_dropped() {
+        let texts = ["a T cell perturbed with KLF1 + MAP2K6", "a B cell perturbed with drug A"].map(String::from);
+        let tokenizer = Tokenizer::fit(&texts).unwrap();
+        assert_eq!(tokenizer.encode(" KLF1").unwrap().len(), 1);
+        for text in ["GENE13 + drug_7 µM β", &texts[0]] {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), *text);
+        }
+        let again = Tokenizer::from_json(&tokenizer.to_json().unwrap()).unwrap();
+        assert_eq!(again.encode(&texts[1]).unwrap(), tokenizer.encode(&texts[1]).unwrap());
+        assert_eq!(Tokenizer::fit(&texts).unwrap().to_json().unwrap(), tokenizer.to_json().unwrap());
+    }
+}

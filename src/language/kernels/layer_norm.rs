@@ -1,0 +1,150 @@
+//! Layer normalisation.
+
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{BLOCK, contiguous, dot, vectorized, with_values};
+
+const EPSILON: f32 = 1e-5;
+
+/// y = (x − mean(x)) / √(var(x) + 1e-5) · gain + bias over the last dimension (Ba, Kiros & Hinton 2016, arXiv 1607.06450).
+///
+/// **Shapes** `x`: (n_rows, n_columns); `gain`, `bias`: (n_columns).
+pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?.sqrt()?;
+        return centred.broadcast_div(&deviation)?.broadcast_mul(gain)?.broadcast_add(bias);
+    }
+    x.contiguous()?.apply_op3(gain, bias, LayerNorm)
+}
+
+#[inline(always)]
+fn moments(row: &[f32]) -> (f32, f32) {
+    let n = row.len() as f32;
+    let mut lanes = [0.0_f32; 16];
+    let chunks = row.chunks_exact(16);
+    let mut sum = chunks.remainder().iter().sum::<f32>();
+    for chunk in chunks {
+        for lane in 0..16 {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    sum += lanes.iter().sum::<f32>();
+    let mean = sum / n;
+    // Values of one row are of one size, so E x² − (E x)² would lose digits only where the mean is far from zero;
+    // the second pass avoids even that.
+    let mut lanes = [0.0_f32; 16];
+    let chunks = row.chunks_exact(16);
+    let mut squares = chunks.remainder().iter().map(|value| (value - mean) * (value - mean)).sum::<f32>();
+    for chunk in chunks {
+        for lane in 0..16 {
+            let centred = chunk[lane] - mean;
+            lanes[lane] += centred * centred;
+        }
+    }
+    squares += lanes.iter().sum::<f32>();
+    (mean, 1.0 / (squares / n + EPSILON).sqrt())
+}
+
+vectorized! {
+    fn forward(output: &mut [f32], rows: &[f32], gain: &[f32], bias: &[f32]) {
+        let n = gain.len();
+        for (output, row) in output.chunks_exact_mut(n).zip(rows.chunks_exact(n)) {
+            let (mean, scale) = moments(row);
+            for (((output, value), gain), bias) in output.iter_mut().zip(row).zip(gain).zip(bias) {
+                *output = (value - mean) * scale * gain + bias;
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn backward(
+        output: &mut [f32],
+        gain_grad: &mut [f32],
+        bias_grad: &mut [f32],
+        rows: &[f32],
+        gain: &[f32],
+        grad: &[f32],
+    ) {
+        let n = gain.len();
+        let mut normal = vec![0.0_f32; n];
+        let mut inner = vec![0.0_f32; n];
+        let ones = vec![1.0_f32; n];
+        for ((output, row), grad) in output.chunks_exact_mut(n).zip(rows.chunks_exact(n)).zip(grad.chunks_exact(n)) {
+            let (mean, scale) = moments(row);
+            for i in 0..n {
+                normal[i] = (row[i] - mean) * scale;
+                inner[i] = grad[i] * gain[i];
+                gain_grad[i] += grad[i] * normal[i];
+                bias_grad[i] += grad[i];
+            }
+            let mean_inner = dot(&inner, &ones) / n as f32;
+            let mean_product = dot(&inner, &normal) / n as f32;
+            for i in 0..n {
+                output[i] = (inner[i] - mean_inner - normal[i] * mean_product) * scale;
+            }
+        }
+    }
+}
+
+struct LayerNorm;
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        g: &CpuStorage,
+        lg: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, gain, bias) = (contiguous(x, lx)?, contiguous(g, lg)?, contiguous(b, lb)?);
+        let mut output = vec![0.0; x.len()];
+        let block = BLOCK * gain.len();
+        let blocks = output.par_chunks_mut(block).zip(x.par_chunks(block));
+        blocks.for_each(|(output, rows)| forward(output, rows, gain, bias));
+        Ok((CpuStorage::F32(output), lx.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let n = gain.elem_count();
+        let (output, gain_grad, bias_grad) = with_values([x, gain, &grad.contiguous()?], |[x, gain, grad]| {
+            let mut output = vec![0.0; x.len()];
+            let block = BLOCK * n;
+            let partial: Vec<(Vec<f32>, Vec<f32>)> = output
+                .par_chunks_mut(block)
+                .zip(x.par_chunks(block))
+                .zip(grad.par_chunks(block))
+                .map(|((output, rows), grad)| {
+                    let (mut gain_grad, mut bias_grad) = (vec![0.0; n], vec![0.0; n]);
+                    backward(output, &mut gain_grad, &mut bias_grad, rows, gain, grad);
+                    (gain_grad, bias_grad)
+                })
+                .collect();
+            let (mut gain_grad, mut bias_grad) = (vec![0.0; n], vec![0.0; n]);
+            for (gain_part, bias_part) in &partial {
+                for i in 0..n {
+                    gain_grad[i] += gain_part[i];
+                    bias_grad[i] += bias_part[i];
+                }
+            }
+            Ok((output, gain_grad, bias_grad))
+        })?;
+        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        Ok((Some(tensor(output, x)?), Some(tensor(gain_grad, gain)?), Some(tensor(bias_grad, bias)?)))
+    }
+}

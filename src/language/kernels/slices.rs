@@ -1,0 +1,60 @@
+//! Tensors on the CPU as slices of numbers.
+
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+use super::{BLOCK, vectorized};
+
+/// The numbers of a contiguous storage.
+pub(crate) fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("a kernel needs contiguous numbers, got strides {:?}", layout.stride()),
+    }
+}
+
+/// Calls `use_values` with the numbers of contiguous tensors on the CPU.
+pub(crate) fn with_values<const N: usize, T>(
+    tensors: [&Tensor; N],
+    use_values: impl FnOnce([&[f32]; N]) -> Result<T>,
+) -> Result<T> {
+    let guards = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[f32]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        match &**storage {
+            Storage::Cpu(storage) => *slice = contiguous(storage, layout)?,
+            _ => bail!("a CPU kernel was given a tensor on another device"),
+        }
+    }
+    use_values(slices)
+}
+
+/// The numbers of a tensor, copied.
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1::<f32>()
+}
+
+vectorized! {
+    fn add_rows(sums: &mut [f32], rows: &[f32]) {
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+/// Sums each column of a matrix given by rows: (n_rows, n_columns) → (n_columns).
+pub(crate) fn column_sums(matrix: &[f32], n_columns: usize) -> Vec<f32> {
+    let partial: Vec<Vec<f32>> = matrix
+        .par_chunks((4 * BLOCK * n_columns).max(1))
+        .map(|rows| {
+            let mut sums = vec![0.0; n_columns];
+            add_rows(&mut sums, rows);
+            sums
+        })
+        .collect();
+    let mut total = vec![0.0; n_columns];
+    partial.iter().for_each(|sums| add_rows(&mut total, sums));
+    total
+}

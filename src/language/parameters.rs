@@ -1,0 +1,122 @@
+//! Named trainable tensors, drawn from a seed or taken from a file.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor, Var};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::{Error, Result};
+
+/// How a tensor starts.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// All zeros.
+    Zeros,
+    /// All ones.
+    Ones,
+    /// Normal with mean zero and this standard deviation.
+    Normal(f32),
+    /// This many numbers as by `Normal`, then zeros.
+    NormalThenZeros(usize, f32),
+    /// These numbers.
+    Values(Vec<f32>),
+}
+
+enum Origin {
+    Drawn(Box<ChaCha8Rng>),
+    Taken(HashMap<String, Tensor>),
+}
+
+/// Makes the tensors of a network, one after the other, and keeps those that are to be trained.
+pub struct Parameters {
+    origin: Origin,
+    device: Device,
+    /// The trainable tensors in the order in which they were made; empty if the tensors were taken only to be used.
+    pub variables: Vec<(String, Var)>,
+    trainable: bool,
+}
+
+impl Parameters {
+    /// Draws new trainable tensors.
+    pub fn draw(seed: u64, device: &Device) -> Self {
+        let origin = Origin::Drawn(Box::new(ChaCha8Rng::seed_from_u64(seed)));
+        Self { origin, device: device.clone(), variables: Vec::new(), trainable: true }
+    }
+
+    /// Takes tensors from a map, to be used and not trained.
+    pub fn take(tensors: HashMap<String, Tensor>, device: &Device) -> Self {
+        Self { origin: Origin::Taken(tensors), device: device.clone(), variables: Vec::new(), trainable: false }
+    }
+
+    /// The next tensor.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`] if it is to be taken and absent; [`Error::ShapeMismatch`] if it has another shape;
+    /// [`Error::BadValues`] if it holds numbers that are not finite.
+    pub fn tensor(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
+        let tensor = match &mut self.origin {
+            Origin::Drawn(rng) => {
+                let n = shape.iter().product();
+                let values = match start {
+                    Start::Zeros => vec![0.0; n],
+                    Start::Ones => vec![1.0; n],
+                    Start::Values(values) => values,
+                    Start::Normal(deviation) => normal(rng, n, n, deviation),
+                    Start::NormalThenZeros(n_normal, deviation) => normal(rng, n_normal, n, deviation),
+                };
+                Tensor::from_vec(values, shape, &self.device)?
+            }
+            Origin::Taken(tensors) => taken(tensors, name, shape)?.to_device(&self.device)?,
+        };
+        if !self.trainable {
+            return Ok(tensor);
+        }
+        let variable = Var::from_tensor(&tensor)?;
+        let tensor = variable.as_tensor().clone();
+        self.variables.push((name.to_owned(), variable));
+        Ok(tensor)
+    }
+
+    /// The numbers of all variables, apart from any gradient.
+    pub fn tensors(&self) -> HashMap<String, Tensor> {
+        self.variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().detach())).collect()
+    }
+}
+
+/// `n_normal` draws, then zeros up to `n`.
+fn normal(rng: &mut ChaCha8Rng, n_normal: usize, n: usize, deviation: f32) -> Vec<f32> {
+    let mut draw = || -> f32 { StandardNormal.sample(rng) };
+    let mut values: Vec<f32> = (0..n_normal).map(|_| deviation * draw()).collect();
+    values.resize(n, 0.0);
+    values
+}
+
+fn taken(tensors: &HashMap<String, Tensor>, name: &str, shape: &[usize]) -> Result<Tensor> {
+    let tensor = tensors.get(name).ok_or_else(|| Error::MissingKey {
+        place: "weights".into(),
+        key: name.to_owned(),
+        hint: "the weights and the configuration must come from the same fit".into(),
+    })?;
+    if tensor.dims() != shape {
+        return Err(Error::ShapeMismatch {
+            what: format!("weight `{name}`"),
+            expected: format!("{shape:?}"),
+            got: format!("{:?}", tensor.dims()),
+        });
+    }
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    let bad: Vec<String> = values.iter().filter(|value| !value.is_finite()).map(ToString::to_string).collect();
+    if !bad.is_empty() {
+        return Err(Error::BadValues {
+            place: format!("weight `{name}`"),
+            problem: "not finite".into(),
+            n_bad: bad.len(),
+            n_total: values.len(),
+            examples: bad.into_iter().take(3).collect(),
+            hint: "fit the model again".into(),
+        });
+    }
+    Ok(tensor.clone())
+}

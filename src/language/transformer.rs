@@ -1,0 +1,206 @@
+//! A causal transformer over embedded tokens.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::kernels::attention::{Arrangement, attention};
+use super::kernels::bias::{add_bias, add_bias_and_residual, add_by_group};
+use super::kernels::gelu::bias_gelu;
+use super::kernels::layer_norm::layer_norm;
+use super::parameters::{Parameters, Start};
+use crate::{Error, Result};
+
+/// Size of a transformer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformerParams {
+    /// Numbers per token.
+    pub width: usize,
+    /// Blocks.
+    pub n_layers: usize,
+    /// Heads of each attention; they share the width.
+    pub n_heads: usize,
+}
+
+impl TransformerParams {
+    /// # Errors
+    /// [`Error::InvalidParameter`] if a size is zero or the heads do not share the width evenly.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |name: &str, value: usize, reason: &str| {
+            Err(Error::InvalidParameter { name: name.into(), value: value.to_string(), reason: reason.into() })
+        };
+        if self.width == 0 || self.n_layers == 0 {
+            return invalid("width and layers", self.width.min(self.n_layers), "both must be above zero");
+        }
+        if self.n_heads == 0 || !self.width.is_multiple_of(self.n_heads) {
+            return invalid("heads", self.n_heads, &format!("the width {} must be a multiple of it", self.width));
+        }
+        Ok(())
+    }
+}
+
+/// An affine map of rows, x W + b.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+}
+
+impl Linear {
+    /// Makes a map from `n_in` to `n_out` numbers whose weights start normal with standard deviation `deviation`.
+    ///
+    /// # Errors
+    /// Those of [`Parameters::tensor`].
+    pub fn new(parameters: &mut Parameters, name: &str, n_in: usize, n_out: usize, deviation: f32) -> Result<Self> {
+        Self::with_bias(parameters, name, n_in, n_out, deviation, Start::Zeros)
+    }
+
+    /// The same with a bias that starts as told.
+    ///
+    /// # Errors
+    /// Those of [`Parameters::tensor`].
+    pub fn with_bias(
+        parameters: &mut Parameters,
+        name: &str,
+        n_in: usize,
+        n_out: usize,
+        deviation: f32,
+        bias: Start,
+    ) -> Result<Self> {
+        Ok(Self {
+            weight: parameters.tensor(&format!("{name}.weight"), &[n_in, n_out], Start::Normal(deviation))?,
+            bias: parameters.tensor(&format!("{name}.bias"), &[n_out], bias)?,
+        })
+    }
+
+    /// (n_rows, n_in) → (n_rows, n_out).
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the shapes do not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(add_bias(&x.matmul(&self.weight)?, &self.bias)?)
+    }
+}
+
+/// Gain and bias of a layer normalisation.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    gain: Tensor,
+    bias: Tensor,
+}
+
+impl Norm {
+    /// Starts as the plain normalisation.
+    ///
+    /// # Errors
+    /// Those of [`Parameters::tensor`].
+    pub fn new(parameters: &mut Parameters, name: &str, width: usize) -> Result<Self> {
+        Ok(Self {
+            gain: parameters.tensor(&format!("{name}.gain"), &[width], Start::Ones)?,
+            bias: parameters.tensor(&format!("{name}.bias"), &[width], Start::Zeros)?,
+        })
+    }
+
+    /// (n_rows, width) → the same.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the shapes do not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(layer_norm(x, &self.gain, &self.bias)?)
+    }
+}
+
+/// Attention, then a perceptron, each after a layer normalisation and beside a residual (Radford et al. 2019).
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) before_attention: Norm,
+    pub(crate) qkv: Linear,
+    pub(crate) output: Linear,
+    before_perceptron: Norm,
+    up: Linear,
+    down: Linear,
+}
+
+/// A vector for each sequence that is added in every block, after the second normalisation, so that the effects of
+/// words add up and are not normalised away.
+#[derive(Debug, Clone)]
+pub struct Shift {
+    /// (n_vectors, width).
+    pub vectors: Tensor,
+    /// The vector of each sequence.
+    pub of_sequence: std::sync::Arc<Vec<u32>>,
+}
+
+impl Block {
+    fn new(parameters: &mut Parameters, name: &str, width: usize) -> Result<Self> {
+        // 0.02 as in GPT-2; narrower inputs start wider so that their outputs are of the same size.
+        let deviation = |n_in: usize| if n_in > 64 { 0.02 } else { 0.7 / (n_in as f32).sqrt() };
+        let linear = |parameters: &mut Parameters, part: &str, n_in: usize, n_out: usize| {
+            Linear::new(parameters, &format!("{name}.{part}"), n_in, n_out, deviation(n_in))
+        };
+        Ok(Self {
+            before_attention: Norm::new(parameters, &format!("{name}.before_attention"), width)?,
+            qkv: linear(parameters, "qkv", width, 3 * width)?,
+            output: linear(parameters, "output", width, width)?,
+            before_perceptron: Norm::new(parameters, &format!("{name}.before_perceptron"), width)?,
+            up: linear(parameters, "up", width, 4 * width)?,
+            down: linear(parameters, "down", 4 * width, width)?,
+        })
+    }
+
+    /// What comes after the attention: its output map, the residual, and the perceptron.
+    pub(crate) fn finish(&self, x: &Tensor, attended: &Tensor, shift: Option<&Shift>) -> Result<Tensor> {
+        let x = add_bias_and_residual(&attended.matmul(&self.output.weight)?, &self.output.bias, x)?;
+        let mut normal = self.before_perceptron.forward(&x)?;
+        if let Some(shift) = shift {
+            normal = add_by_group(&normal, &shift.vectors, &shift.of_sequence)?;
+        }
+        let hidden = bias_gelu(&normal.matmul(&self.up.weight)?, &self.up.bias)?;
+        Ok(add_bias_and_residual(&hidden.matmul(&self.down.weight)?, &self.down.bias, &x)?)
+    }
+}
+
+/// Blocks and a last normalisation.
+#[derive(Debug, Clone)]
+pub struct Transformer {
+    /// Its size.
+    pub params: TransformerParams,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) last: Norm,
+}
+
+impl Transformer {
+    /// Makes the network.
+    ///
+    /// # Errors
+    /// Those of [`TransformerParams::check`] and [`Parameters::tensor`].
+    pub fn new(parameters: &mut Parameters, name: &str, params: TransformerParams) -> Result<Self> {
+        params.check()?;
+        let block = |number: usize| format!("{name}.blocks.{number}");
+        let blocks = (0..params.n_layers).map(|number| Block::new(parameters, &block(number), params.width));
+        let blocks = blocks.collect::<Result<Vec<_>>>()?;
+        Ok(Self { params, blocks, last: Norm::new(parameters, &format!("{name}.last"), params.width)? })
+    }
+
+    /// Runs whole sequences; `prefixes` holds the keys and values of every block as [`super::prefix`] makes them.
+    ///
+    /// **Shapes** `x`: (n_sequences · n_tokens, width) → the same.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the shapes do not fit.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        prefixes: Option<&[Tensor]>,
+        arrangement: &Arrangement,
+        shift: Option<&Shift>,
+    ) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (number, block) in self.blocks.iter().enumerate() {
+            let qkv = block.qkv.forward(&block.before_attention.forward(&x)?)?;
+            let attended = attention(&qkv, prefixes.map(|all| &all[number]), arrangement)?;
+            x = block.finish(&x, &attended, shift)?;
+        }
+        self.last.forward(&x)
+    }
+}

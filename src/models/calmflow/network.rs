@@ -1,0 +1,212 @@
+//! From states and prompts to the hidden numbers that a decoder reads.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::mixture::Mixture;
+use super::params::{CalmFlowParams, DecoderKind};
+use super::prompts::Prompts;
+use super::variational::Variational;
+use crate::Result;
+use crate::language::kernels::attention::Arrangement;
+use crate::language::kernels::bias::add_bias;
+use crate::language::kv_cache::{Cache, Prefixes};
+use crate::language::mask::Mask;
+use crate::language::parameters::{Parameters, Start};
+use crate::language::transformer::{Linear, Norm, Shift, Transformer};
+
+/// Sizes that come from the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) n_dims: usize,
+    pub(super) n_words: usize,
+    pub(super) n_inputs: usize,
+    /// Tokens of the longest prompt that the network can read as a prefix.
+    pub(super) n_prompt_tokens: usize,
+}
+
+/// Embeds a state as K tokens.
+enum Encoder {
+    /// One affine map; the decoder's skips carry the state itself.
+    Affine(Linear),
+    /// Two layers, as in the paper.
+    Perceptron(Linear, Norm, Linear),
+}
+
+/// The decoder.
+pub(super) enum Decoder {
+    Mixture(Mixture),
+    Variational(Variational),
+}
+
+/// The network.
+pub(super) struct Network {
+    pub(super) params: CalmFlowParams,
+    sizes: Sizes,
+    encoder: Encoder,
+    time: Tensor,
+    space: Tensor,
+    words: Option<Tensor>,
+    word_positions: Option<Tensor>,
+    summed_words: Option<Tensor>,
+    inputs: Option<Linear>,
+    to_shift: Option<Linear>,
+    transformer: Transformer,
+    pub(super) decoder: Decoder,
+    mask: Arc<Mask>,
+}
+
+/// A minibatch's conditions after the parts of the network that read them.
+pub(super) struct Conditioning {
+    pub(super) prefixes: Option<Vec<Tensor>>,
+    pub(super) shift: Option<Shift>,
+    /// Moves the mixture's means: (n_prompts, n_dims).
+    pub(super) centre: Option<Tensor>,
+}
+
+impl Network {
+    pub(super) fn new(parameters: &mut Parameters, params: CalmFlowParams, sizes: Sizes) -> Result<Self> {
+        let width = params.transformer.width;
+        let (prefix, sum, has_inputs) =
+            (params.prompt_use.has_prefix(), params.prompt_use.has_sum(), sizes.n_inputs > 0);
+        let encoder_deviation = 0.7 / (sizes.n_dims as f32).sqrt();
+        let encoder = match params.decoder {
+            DecoderKind::Mixture => {
+                Encoder::Affine(Linear::new(parameters, "encoder", sizes.n_dims, params.n_spatial * width, encoder_deviation)?)
+            }
+            DecoderKind::Variational => Encoder::Perceptron(
+                Linear::new(parameters, "encoder.first", sizes.n_dims, width, encoder_deviation)?,
+                Norm::new(parameters, "encoder.norm", width)?,
+                Linear::new(parameters, "encoder.second", width, params.n_spatial * width, 0.7 / (width as f32).sqrt())?,
+            ),
+        };
+        let mut optional = |wanted: bool, name: &str, shape: &[usize], deviation: f32| {
+            wanted.then(|| parameters.tensor(name, shape, Start::Normal(deviation))).transpose()
+        };
+        let words = optional(prefix, "words", &[sizes.n_words, width], 0.3)?;
+        let word_positions = optional(prefix, "word_positions", &[sizes.n_prompt_tokens, width], 0.02)?;
+        let summed_words = optional(sum, "summed_words", &[sizes.n_words, width], 0.3)?;
+        let time = parameters.tensor("time", &[params.n_steps, 1, 1, width], Start::Normal(0.02))?;
+        let space = parameters.tensor("space", &[params.n_spatial, width], Start::Normal(0.02))?;
+        let inputs =
+            has_inputs.then(|| Linear::new(parameters, "inputs", sizes.n_inputs, width, 0.02)).transpose()?;
+        let to_shift = (sum || has_inputs)
+            .then(|| Linear::new(parameters, "to_shift", width, width, 0.7 / (width as f32).sqrt()))
+            .transpose()?;
+        let transformer = Transformer::new(parameters, "transformer", params.transformer)?;
+        let decoder = match params.decoder {
+            DecoderKind::Mixture => Decoder::Mixture(Mixture::new(parameters, &params, sizes.n_dims, to_shift.is_some())?),
+            DecoderKind::Variational => Decoder::Variational(Variational::new(parameters, &params, sizes.n_dims)?),
+        };
+        let mask = Arc::new(Mask::by_blocks(params.order()));
+        Ok(Self {
+            params,
+            sizes,
+            encoder,
+            time,
+            space,
+            words,
+            word_positions,
+            summed_words,
+            inputs,
+            to_shift,
+            transformer,
+            decoder,
+            mask,
+        })
+    }
+
+    pub(super) fn read_prompts(&self, prompts: &Prompts) -> Result<Conditioning> {
+        let prefixes = match (&self.words, &self.word_positions) {
+            (Some(words), Some(positions)) if prompts.n_tokens > 0 => {
+                let embedded = words.index_select(&prompts.tokens, 0)?;
+                let n_tokens = prompts.n_tokens.min(self.sizes.n_prompt_tokens);
+                let positions = positions.narrow(0, 0, n_tokens)?.flatten_all()?;
+                let rows = embedded.reshape((prompts.n_prompts, prompts.n_tokens, self.params.transformer.width))?;
+                let rows = rows.narrow(1, 0, n_tokens)?.flatten_from(1)?;
+                let rows = add_bias(&rows, &positions)?.reshape((prompts.n_prompts * n_tokens, ()))?;
+                Some(self.transformer.encode_prefixes(&rows, n_tokens)?)
+            }
+            _ => None,
+        };
+        let summed = self.summed_words.as_ref().map(|words| prompts.counts.matmul(words)).transpose()?;
+        let told = match (&self.inputs, &prompts.inputs) {
+            (Some(map), Some(inputs)) => Some(map.forward(inputs)?),
+            _ => None,
+        };
+        let meaning = match (summed, told) {
+            (Some(summed), Some(told)) => Some((summed + told)?),
+            (summed, told) => summed.or(told),
+        };
+        let (mut shift, mut centre) = (None, None);
+        if let (Some(map), Some(meaning)) = (&self.to_shift, &meaning) {
+            shift = Some(Shift { vectors: map.forward(meaning)?, of_sequence: prompts.of_sequence.clone() });
+            if let Decoder::Mixture(mixture) = &self.decoder {
+                centre = mixture.centre(meaning)?;
+            }
+        }
+        Ok(Conditioning { prefixes, shift, centre })
+    }
+
+    fn arrangement(&self, prompts: &Prompts) -> Arrangement {
+        let lengths = prompts.lengths.iter().map(|&length| length.min(self.sizes.n_prompt_tokens)).collect();
+        Arrangement {
+            n_heads: self.params.transformer.n_heads,
+            mask: self.mask.clone(),
+            prefix_of_sequence: prompts.of_sequence.clone(),
+            prefix_lengths: Arc::new(lengths),
+        }
+    }
+
+    /// States → tokens, with their places in time and space added.
+    ///
+    /// **Shapes** `states`: (n_sequences · n_steps · n_trajectories, n_dims) → (n_sequences · n_tokens, width).
+    fn embed(&self, states: &Tensor, first_step: usize, n_steps: usize) -> Result<Tensor> {
+        let embedded = match &self.encoder {
+            Encoder::Affine(map) => map.forward(states)?,
+            Encoder::Perceptron(first, norm, second) => {
+                second.forward(&norm.forward(&first.forward(states)?)?.relu()?)?
+            }
+        };
+        let (width, params) = (self.params.transformer.width, &self.params);
+        let per_sequence = n_steps * params.n_trajectories * params.n_spatial;
+        let places = self.time.narrow(0, first_step, n_steps)?.broadcast_add(&self.space)?;
+        let places = places.broadcast_as((n_steps, params.n_trajectories, params.n_spatial, width))?;
+        let rows = embedded.reshape(((), per_sequence * width))?;
+        Ok(add_bias(&rows, &places.flatten_all()?.contiguous()?)?.reshape(((), width))?)
+    }
+
+    /// Runs whole sequences: (n_states, n_dims) → (n_states, n_spatial · width).
+    pub(super) fn hidden(&self, states: &Tensor, prompts: &Prompts, conditioning: &Conditioning) -> Result<Tensor> {
+        let x = self.embed(states, 0, self.params.n_steps)?;
+        let arrangement = self.arrangement(prompts);
+        let prefixes = conditioning.prefixes.as_deref();
+        let hidden = self.transformer.forward(&x, prefixes, &arrangement, conditioning.shift.as_ref())?;
+        Ok(hidden.reshape(((), self.params.n_spatial * self.params.transformer.width))?)
+    }
+
+    /// An empty past for generation.
+    pub(super) fn cache(&self, prompts: &Prompts, conditioning: &Conditioning) -> Result<Cache> {
+        let lengths = self.arrangement(prompts).prefix_lengths;
+        let prefixes = match &conditioning.prefixes {
+            Some(prefixes) => Prefixes::new(prefixes, &lengths)?,
+            None => Prefixes::default(),
+        };
+        let of_sequence = prompts.of_sequence.as_ref().clone();
+        Ok(Cache::new(&self.transformer, self.mask.clone(), of_sequence.len(), prefixes, of_sequence))
+    }
+
+    /// Runs the states of one more step on top of the past: (n_states, n_dims) → (n_states, n_spatial · width).
+    pub(super) fn extend(
+        &self,
+        states: &Tensor,
+        step: usize,
+        cache: &mut Cache,
+        conditioning: &Conditioning,
+    ) -> Result<Tensor> {
+        let x = self.embed(states, step, 1)?;
+        let hidden = self.transformer.extend(&x, cache, conditioning.shift.as_ref())?;
+        Ok(hidden.reshape(((), self.params.n_spatial * self.params.transformer.width))?)
+    }
+}

@@ -1,0 +1,132 @@
+//! The choices of a CaLMFlow.
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::Path;
+use crate::language::mask::TokenOrder;
+use crate::language::transformer::TransformerParams;
+use crate::models::guide::Centre;
+use crate::{Error, Result};
+
+/// How the language model's output becomes the next state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecoderKind {
+    /// A mixture of diagonal Gaussians over the end of the path, with gated skips from the present and first states.
+    Mixture,
+    /// A Gaussian latent per token, decoded to the next state (He et al. 2024).
+    Variational,
+}
+
+/// How the prompt reaches the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptUse {
+    /// As tokens before the flow's tokens (He et al. 2024).
+    Prefix,
+    /// As the sum of its words' embeddings, added in every block: free of order, and new combinations add up.
+    Sum,
+    /// Both.
+    Both,
+}
+
+impl PromptUse {
+    /// True if prompts stand before the flow's tokens.
+    pub fn has_prefix(self) -> bool {
+        self != Self::Sum
+    }
+
+    /// True if words are summed.
+    pub fn has_sum(self) -> bool {
+        self != Self::Prefix
+    }
+}
+
+/// The choices of a CaLMFlow.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalmFlowParams {
+    /// The decoder.
+    pub decoder: DecoderKind,
+    /// What cells are measured from.
+    pub centre: Centre,
+    /// How the prompt is used.
+    pub prompt_use: PromptUse,
+    /// The causal language model.
+    pub transformer: TransformerParams,
+    /// The path from source to cell.
+    pub path: Path,
+    /// Steps of flow time; the paper's 16 time points are 15 steps.
+    pub n_steps: usize,
+    /// Spatial tokens per state (K).
+    pub n_spatial: usize,
+    /// Flows that share a sequence (M).
+    pub n_trajectories: usize,
+    /// Gaussians of the mixture.
+    pub n_mixture: usize,
+    /// Weight of the Kullback–Leibler term of the variational decoder.
+    pub beta: f64,
+    /// Cells per training step.
+    pub n_cells: usize,
+    /// Conditions per training step.
+    pub n_prompts: usize,
+}
+
+impl CalmFlowParams {
+    /// The choices that worked best for a decoder; for `Variational`, those of the paper where they differ.
+    pub fn of(decoder: DecoderKind) -> Self {
+        let mixture = Self {
+            decoder,
+            centre: Centre::Additive,
+            prompt_use: PromptUse::Sum,
+            transformer: TransformerParams { width: 64, n_layers: 2, n_heads: 4 },
+            path: Path::Bridge { sigma: 0.5 },
+            n_steps: 4,
+            n_spatial: 1,
+            n_trajectories: 1,
+            n_mixture: 4,
+            beta: 0.3,
+            n_cells: 128,
+            n_prompts: 32,
+        };
+        match decoder {
+            DecoderKind::Mixture => mixture,
+            DecoderKind::Variational => {
+                Self { prompt_use: PromptUse::Prefix, path: Path::Straight, n_steps: 15, ..mixture }
+            }
+        }
+    }
+
+    /// The order of a sequence's tokens.
+    pub fn order(&self) -> TokenOrder {
+        TokenOrder { n_steps: self.n_steps, n_trajectories: self.n_trajectories, n_spatial: self.n_spatial }
+    }
+
+    /// # Errors
+    /// [`Error::InvalidParameter`] for a value that cannot work.
+    pub fn check(&self) -> Result<()> {
+        self.transformer.check()?;
+        let invalid = |name: &str, value: String, reason: &str| {
+            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
+        };
+        for (name, value) in [
+            ("time-steps", self.n_steps),
+            ("spatial-tokens", self.n_spatial),
+            ("trajectories", self.n_trajectories),
+            ("mixture-components", self.n_mixture),
+            ("cells-per-step", self.n_cells),
+            ("prompts-per-step", self.n_prompts),
+        ] {
+            if value == 0 {
+                return invalid(name, "0".into(), "it must be above zero");
+            }
+        }
+        if !(self.path.sigma() >= 0.0 && self.path.sigma().is_finite()) {
+            return invalid("sigma", self.path.sigma().to_string(), "it must be zero or above");
+        }
+        if !(self.beta >= 0.0 && self.beta.is_finite()) {
+            return invalid("beta", self.beta.to_string(), "it must be zero or above");
+        }
+        Ok(())
+    }
+}
