@@ -6,3 +6,4 @@ mod metrics;
 mod preprocess;
 mod evaluation;
 mod report;
+mod architecture;

@@ -53,7 +53,8 @@ impl Template {
 
     /// The template that names every covariate: `Generate a cell with cell_type {cell_type} perturbed with {perturbation}`.
     pub fn plain(covariates: &[String]) -> String {
-        let named: Vec<String> = covariates.iter().map(|covariate| format!(" with {covariate} {{{covariate}}}")).collect();
+        let named: Vec<String> =
+            covariates.iter().map(|covariate| format!(" with {covariate} {{{covariate}}}")).collect();
         format!("Generate a cell{} perturbed with {{perturbation}}", named.concat())
     }
 

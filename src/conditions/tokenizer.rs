@@ -30,20 +30,16 @@ impl Tokenizer {
             .min_frequency(0)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
-        let mut tokenizer = TokenizerBuilder::<
-            BPE,
-            NormalizerWrapper,
-            PreTokenizerWrapper,
-            PostProcessorWrapper,
-            DecoderWrapper,
-        >::new()
-        .with_model(BPE::default())
-        .with_normalizer(None)
-        .with_pre_tokenizer(Some(ByteLevel::new(false, true, true).into()))
-        .with_post_processor(None)
-        .with_decoder(Some(ByteLevel::default().into()))
-        .build()
-        .map_err(failed)?;
+        let mut tokenizer =
+            TokenizerBuilder::<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>::new(
+            )
+            .with_model(BPE::default())
+            .with_normalizer(None)
+            .with_pre_tokenizer(Some(ByteLevel::new(false, true, true).into()))
+            .with_post_processor(None)
+            .with_decoder(Some(ByteLevel::default().into()))
+            .build()
+            .map_err(failed)?;
         tokenizer.train(&mut trainer, texts.iter().map(String::as_str)).map_err(failed)?;
         let json = tokenizer.to_string(false).map_err(failed)?;
         Self::from_json(&json)
@@ -54,7 +50,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Backend`] if it is none.
     pub fn from_json(json: &str) -> Result<Self> {
-        let inner = tokenizers::Tokenizer::from_str(json).map_err(|source| Error::backend("reading tokenizer.json", source))?;
+        let inner =
+            tokenizers::Tokenizer::from_str(json).map_err(|source| Error::backend("reading tokenizer.json", source))?;
         Ok(Self { inner })
     }
 

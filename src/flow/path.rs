@@ -43,7 +43,10 @@ impl Path {
             match self {
                 Self::Straight => {
                     let t = step as f32 / n_steps as f32;
-                    ndarray::Zip::from(&mut here).and(&x0).and(&x1).for_each(|x, &x0, &x1| *x = (1.0 - t) * x0 + t * x1);
+                    ndarray::Zip::from(&mut here)
+                        .and(&x0)
+                        .and(&x1)
+                        .for_each(|x, &x0, &x1| *x = (1.0 - t) * x0 + t * x1);
                 }
                 Self::Bridge { .. } => {
                     let (weight, deviation) = self.step(step - 1, n_steps);

@@ -44,13 +44,16 @@ impl Mask {
     pub fn by_blocks(order: TokenOrder) -> Self {
         let n_tokens = order.n_tokens();
         let block = |token: usize| token / order.n_spatial;
-        let visible = (0..n_tokens * n_tokens).map(|place| block(place % n_tokens) <= block(place / n_tokens)).collect();
+        let visible =
+            (0..n_tokens * n_tokens).map(|place| block(place % n_tokens) <= block(place / n_tokens)).collect();
         Self { n_tokens, visible }
     }
 
     /// The rows of the given tokens, each cut to the first `n_columns`.
     pub fn rows(&self, tokens: std::ops::Range<usize>, n_columns: usize) -> Vec<bool> {
-        tokens.flat_map(|row| self.visible[row * self.n_tokens..row * self.n_tokens + n_columns].iter().copied()).collect()
+        tokens
+            .flat_map(|row| self.visible[row * self.n_tokens..row * self.n_tokens + n_columns].iter().copied())
+            .collect()
     }
 }
 

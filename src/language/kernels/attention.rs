@@ -248,13 +248,14 @@ impl Attention {
     fn forward(&self, qkv: &[f32], prefixes: &[f32], n_prefix: usize, width: usize) -> Vec<f32> {
         let mask = &self.arrangement.mask;
         let mut output = vec![0.0; qkv.len() / 3];
-        output.par_chunks_mut(mask.n_tokens * width).zip(qkv.par_chunks(mask.n_tokens * 3 * width)).enumerate().for_each_init(
-            Vec::new,
-            |shares, (sequence, (output, qkv))| {
+        output
+            .par_chunks_mut(mask.n_tokens * width)
+            .zip(qkv.par_chunks(mask.n_tokens * 3 * width))
+            .enumerate()
+            .for_each_init(Vec::new, |shares, (sequence, (output, qkv))| {
                 let (_, prefix) = self.prefix(prefixes, n_prefix, width, sequence);
                 attend(output, Sequence::packed(qkv, prefix, mask, width, self.arrangement.n_heads), shares);
-            },
-        );
+            });
         output
     }
 
@@ -277,7 +278,8 @@ impl Attention {
             .map(|(block, ((qkv_grad, qkv), grad))| {
                 let (mut shares, mut slopes) = (Vec::new(), Vec::new());
                 let mut prefix_grad = vec![0.0; prefixes.len()];
-                let sequences = qkv_grad.chunks_exact_mut(row).zip(qkv.chunks_exact(row)).zip(grad.chunks_exact(row / 3));
+                let sequences =
+                    qkv_grad.chunks_exact_mut(row).zip(qkv.chunks_exact(row)).zip(grad.chunks_exact(row / 3));
                 for (place, ((qkv_grad, qkv), grad)) in sequences.enumerate() {
                     let (start, prefix) = self.prefix(prefixes, n_prefix, width, block * SEQUENCES + place);
                     let prefix_grad = &mut prefix_grad[start..start + prefix.len()];
@@ -326,7 +328,13 @@ impl CustomOp2 for Attention {
         Ok((CpuStorage::F32(output), (n_rows, packed / 3).into()))
     }
 
-    fn bwd(&self, qkv: &Tensor, prefix: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        qkv: &Tensor,
+        prefix: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (width, n_prefix) = (qkv.dim(1)? / 3, prefix.dim(1)?);
         let (qkv_grad, prefix_grad) = with_values([qkv, prefix, &grad.contiguous()?], |[qkv, prefix, grad]| {
             Ok(self.backward(qkv, prefix, n_prefix, width, grad))

@@ -110,7 +110,10 @@ impl CustomOp3 for AddBiasAndResidual {
         let mut output = plus_bias(contiguous(x, lx)?, contiguous(b, lb)?);
         let residual = contiguous(r, lr)?;
         let block = BLOCK * lb.shape().elem_count();
-        output.par_chunks_mut(block).zip(residual.par_chunks(block)).for_each(|(output, more)| accumulate(output, more));
+        output
+            .par_chunks_mut(block)
+            .zip(residual.par_chunks(block))
+            .for_each(|(output, more)| accumulate(output, more));
         Ok((CpuStorage::F32(output), lx.shape().clone()))
     }
 

@@ -78,7 +78,8 @@ impl Mixture {
         let shape = [3, n_steps, n_components, n_dims];
         let gates = parameters.tensor("mixture.gates", &shape, Start::Values(gates.concat()))?;
         let width = params.transformer.width;
-        let to_centre = has_centre.then(|| Linear::new(parameters, "mixture.to_centre", width, n_dims, 0.01)).transpose()?;
+        let to_centre =
+            has_centre.then(|| Linear::new(parameters, "mixture.to_centre", width, n_dims, 0.01)).transpose()?;
         let prior_weights = Arc::new(prior_weights);
         Ok(Self { n_components, n_dims, path: params.path, n_steps, output, gates, to_centre, prior_weights })
     }

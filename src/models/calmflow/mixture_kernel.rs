@@ -269,7 +269,8 @@ mod tests {
         let composed = composed_loss(&output, &gates, &centre, &loss()).unwrap();
         let (a, b) = (fused.to_scalar::<f32>().unwrap(), composed.to_scalar::<f32>().unwrap());
         assert!((a - b).abs() < 1e-5 * b.abs(), "{a} {b}");
-        let (fused, composed) = ((fused * 2.0).unwrap().backward().unwrap(), (composed * 2.0).unwrap().backward().unwrap());
+        let (fused, composed) =
+            ((fused * 2.0).unwrap().backward().unwrap(), (composed * 2.0).unwrap().backward().unwrap());
         for var in [&output, &gates, &centre] {
             let (a, b) = (values(fused.get(var).unwrap()).unwrap(), values(composed.get(var).unwrap()).unwrap());
             let size = b.iter().fold(0.0_f32, |most, value| most.max(value.abs()));

@@ -72,13 +72,23 @@ impl Network {
             (params.prompt_use.has_prefix(), params.prompt_use.has_sum(), sizes.n_inputs > 0);
         let encoder_deviation = 0.7 / (sizes.n_dims as f32).sqrt();
         let encoder = match params.decoder {
-            DecoderKind::Mixture => {
-                Encoder::Affine(Linear::new(parameters, "encoder", sizes.n_dims, params.n_spatial * width, encoder_deviation)?)
-            }
+            DecoderKind::Mixture => Encoder::Affine(Linear::new(
+                parameters,
+                "encoder",
+                sizes.n_dims,
+                params.n_spatial * width,
+                encoder_deviation,
+            )?),
             DecoderKind::Variational => Encoder::Perceptron(
                 Linear::new(parameters, "encoder.first", sizes.n_dims, width, encoder_deviation)?,
                 Norm::new(parameters, "encoder.norm", width)?,
-                Linear::new(parameters, "encoder.second", width, params.n_spatial * width, 0.7 / (width as f32).sqrt())?,
+                Linear::new(
+                    parameters,
+                    "encoder.second",
+                    width,
+                    params.n_spatial * width,
+                    0.7 / (width as f32).sqrt(),
+                )?,
             ),
         };
         let mut optional = |wanted: bool, name: &str, shape: &[usize], deviation: f32| {
@@ -89,14 +99,15 @@ impl Network {
         let summed_words = optional(sum, "summed_words", &[sizes.n_words, width], 0.3)?;
         let time = parameters.tensor("time", &[params.n_steps, 1, 1, width], Start::Normal(0.02))?;
         let space = parameters.tensor("space", &[params.n_spatial, width], Start::Normal(0.02))?;
-        let inputs =
-            has_inputs.then(|| Linear::new(parameters, "inputs", sizes.n_inputs, width, 0.02)).transpose()?;
+        let inputs = has_inputs.then(|| Linear::new(parameters, "inputs", sizes.n_inputs, width, 0.02)).transpose()?;
         let to_shift = (sum || has_inputs)
             .then(|| Linear::new(parameters, "to_shift", width, width, 0.7 / (width as f32).sqrt()))
             .transpose()?;
         let transformer = Transformer::new(parameters, "transformer", params.transformer)?;
         let decoder = match params.decoder {
-            DecoderKind::Mixture => Decoder::Mixture(Mixture::new(parameters, &params, sizes.n_dims, to_shift.is_some())?),
+            DecoderKind::Mixture => {
+                Decoder::Mixture(Mixture::new(parameters, &params, sizes.n_dims, to_shift.is_some())?)
+            }
             DecoderKind::Variational => Decoder::Variational(Variational::new(parameters, &params, sizes.n_dims)?),
         };
         let mask = Arc::new(Mask::by_blocks(params.order()));

@@ -187,15 +187,15 @@ mod tests {
     fn the_command_line_takes_the_place_of_the_file() {
         let config = read(
             "output = \"./results\"\n[simulate]\ncells = 3\n",
-            &["simulate.cells=5", "evaluate.seed = 2", "report.title=A+B", "predict.perturbations=[\"A+B\"]"],
+            &["simulate.cells=5", "evaluate.seed = 2", "report.title=A+B", "preprocess.holdout=[\"A+B\"]"],
         )
         .unwrap();
         assert_eq!(config.output, Path::new("results"));
         assert_eq!(config.section("simulate")["cells"], 5);
         assert_eq!(config.section("evaluate")["seed"], 2);
         assert_eq!(config.section("report")["title"], "A+B");
-        assert_eq!(config.section("predict")["perturbations"][0], "A+B");
-        assert!(config.section("fit").is_empty());
+        assert_eq!(config.section("preprocess")["holdout"][0], "A+B");
+        assert!(config.section("inspect").is_empty());
     }
 
     #[test]
