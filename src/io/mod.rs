@@ -6,3 +6,5 @@ pub mod h5ad;
 pub mod score_tables;
 pub mod score_folder;
 pub mod split_table;
+pub mod model_folder;
+pub mod checkpoint;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polars::prelude::{Column, CsvWriter, DataFrame, SerWriter};
+use polars::prelude::{Column, CsvReader, CsvWriter, DataFrame, DataType, SerReader, SerWriter};
 
 use crate::metrics::{ScoreRow, definitions};
 use crate::{Error, Result};
@@ -43,6 +43,27 @@ pub fn write(path: &Path, columns: Vec<(String, Series)>) -> Result<()> {
     let mut frame = DataFrame::new(n_rows, columns).map_err(failed)?;
     let file = std::fs::File::create(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     CsvWriter::new(file).finish(&mut frame).map_err(failed)
+}
+
+/// Reads a table of numbers: column → values; empty fields become NaN.
+///
+/// # Errors
+/// [`Error::Io`] if the file is absent; [`Error::InvalidFile`] if it is no table of numbers.
+pub fn read_numbers(path: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
+    let file = std::fs::File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let failed = |source: polars::prelude::PolarsError| Error::InvalidFile {
+        path: path.to_owned(),
+        reason: source.to_string(),
+        hint: "the table must hold numbers under a header".into(),
+    };
+    let frame = CsvReader::new(file).finish().map_err(failed)?;
+    let mut columns = BTreeMap::new();
+    for column in frame.columns() {
+        let numbers = column.strict_cast(&DataType::Float64).map_err(failed)?;
+        let numbers = numbers.f64().map_err(failed)?;
+        columns.insert(column.name().to_string(), numbers.iter().map(|value| value.unwrap_or(f64::NAN)).collect());
+    }
+    Ok(columns)
 }
 
 /// Writes one row per method and condition.

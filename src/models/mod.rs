@@ -1,5 +1,6 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
+pub mod gene_decoder;
 pub mod reference;
 pub mod guide;
 pub mod calmflow;

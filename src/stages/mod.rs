@@ -3,6 +3,8 @@
 pub mod simulate;
 pub mod inspect;
 pub mod preprocess;
+pub mod fit;
+pub mod predict;
 pub mod evaluate;
 pub mod report;
 pub mod run;

@@ -3,3 +3,4 @@
 mod effects;
 
 pub use effects::Effects;
+pub(crate) use effects::nearest;

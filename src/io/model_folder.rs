@@ -1,0 +1,199 @@
+//! A fitted model as a folder that needs nothing else.
+//!
+//! `config.json` (choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (additive effects and
+//! scales), `conditions.json` (training and held-out conditions, library sizes), `genes.json`, `preprocess.json`,
+//! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use ndarray::Array2;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::score_tables::{self, Series};
+use crate::conditions::prompt::Template;
+use crate::conditions::tokenizer::Tokenizer;
+use crate::embedding::pca::Pca;
+use crate::models::calmflow::{CalmFlow, CalmFlowParams, Reader};
+use crate::models::fitted::FittedModel;
+use crate::models::gene_decoder::GeneDecoder;
+use crate::{Error, Result};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    version: String,
+    method: String,
+    params: CalmFlowParams,
+    prompt: String,
+    n_prompt_tokens: usize,
+    provenance: serde_json::Value,
+}
+
+/// The history of a fit as columns, `step` and `loss` first.
+fn history_columns(history: &BTreeMap<String, Vec<f64>>) -> Vec<(String, Series)> {
+    let rank = |name: &str| ["step", "loss"].iter().position(|first| *first == name).unwrap_or(2);
+    let mut columns: Vec<(&String, &Vec<f64>)> = history.iter().collect();
+    columns.sort_by_key(|(name, _)| rank(name));
+    let series = |(name, values): (&String, &Vec<f64>)| match name.as_str() {
+        "step" => (name.clone(), Series::Counts(values.iter().map(|&value| value as u64).collect())),
+        _ => (name.clone(), Series::Numbers(values.iter().copied().map(Some).collect())),
+    };
+    columns.into_iter().map(series).collect()
+}
+
+/// Fills an empty folder.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Backend`].
+pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
+    let reader = model.flow.reader();
+    let config = Config {
+        version: env!("CARGO_PKG_VERSION").into(),
+        method: "calmflow".into(),
+        params: reader.params,
+        prompt: reader.template.text().into(),
+        n_prompt_tokens: reader.n_prompt_tokens,
+        provenance: model.provenance.clone(),
+    };
+    write_json(&folder.join("config.json"), &config)?;
+    write_json(&folder.join("guide.json"), &reader.guide)?;
+    write_json(&folder.join("conditions.json"), &model.known)?;
+    write_json(&folder.join("genes.json"), &model.genes)?;
+    write_json(&folder.join("preprocess.json"), &model.settings)?;
+    write_bytes(&folder.join("tokenizer.json"), reader.tokenizer.to_json()?.as_bytes())?;
+    write_tensors(&folder.join("weights.safetensors"), model.flow.tensors())?;
+    let pca = &model.pca;
+    let (n_genes, n_components) = pca.loadings.dim();
+    let loadings: Vec<f32> = pca.loadings.iter().copied().collect();
+    let tensors = HashMap::from([
+        ("mean".to_owned(), Tensor::from_slice(&pca.mean, n_genes, &Device::Cpu)?),
+        ("loadings".to_owned(), Tensor::from_vec(loadings, (n_genes, n_components), &Device::Cpu)?),
+        ("variance".to_owned(), Tensor::from_slice(&pca.variance, n_components, &Device::Cpu)?),
+        ("variance_ratio".to_owned(), Tensor::from_slice(&pca.variance_ratio, n_components, &Device::Cpu)?),
+    ]);
+    write_tensors(&folder.join("pca.safetensors"), &tensors)?;
+    let arrays = model.gene_decoder.to_arrays().into_iter();
+    let tensors = arrays.map(|(name, array)| Ok((name, to_tensor(&array)?))).collect::<Result<HashMap<_, _>>>()?;
+    write_tensors(&folder.join("gene_decoder.safetensors"), &tensors)?;
+    score_tables::write(&folder.join("history.csv"), history_columns(&model.history))
+}
+
+/// Reads a folder.
+///
+/// # Errors
+/// [`Error::Io`] if the folder is absent; [`Error::MissingKey`] naming a file that is absent; [`Error::InvalidFile`] if one
+/// cannot be understood; those of putting the model together.
+pub fn read(folder: &Path) -> Result<FittedModel> {
+    if !folder.is_dir() {
+        let kind = if folder.exists() { std::io::ErrorKind::NotADirectory } else { std::io::ErrorKind::NotFound };
+        return Err(Error::Io { path: folder.to_owned(), source: kind.into() });
+    }
+    let config: Config = read_json(folder, "config.json")?;
+    let settings: crate::prepared::Settings = read_json(folder, "preprocess.json")?;
+    let reader = Reader {
+        params: config.params,
+        guide: read_json(folder, "guide.json")?,
+        tokenizer: Tokenizer::from_json(&read_text(folder, "tokenizer.json")?)?,
+        template: Template::parse(&config.prompt, &settings.covariates)?,
+        n_prompt_tokens: config.n_prompt_tokens,
+    };
+    let flow = CalmFlow::new(reader, read_tensors(folder, "weights.safetensors")?)?;
+    let pca = read_tensors(folder, "pca.safetensors")?;
+    let tensor = |name: &str| {
+        pca.get(name).ok_or_else(|| Error::MissingKey {
+            place: folder.join("pca.safetensors").display().to_string(),
+            key: name.into(),
+            hint: "fit the model again".into(),
+        })
+    };
+    let numbers = |name: &str| Ok::<_, Error>(tensor(name)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+    let pca = Pca {
+        mean: numbers("mean")?,
+        loadings: to_array(tensor("loadings")?)?,
+        variance: numbers("variance")?,
+        variance_ratio: numbers("variance_ratio")?,
+    };
+    let arrays = read_tensors(folder, "gene_decoder.safetensors")?;
+    let arrays = arrays.iter().map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?))).collect::<Result<_>>()?;
+    Ok(FittedModel {
+        flow,
+        gene_decoder: GeneDecoder::from_arrays(&arrays)?,
+        pca,
+        genes: read_json(folder, "genes.json")?,
+        settings,
+        known: read_json(folder, "conditions.json")?,
+        history: score_tables::read_numbers(&folder.join("history.csv"))?,
+        provenance: config.provenance,
+    })
+}
+
+/// Writes named tensors.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Backend`].
+pub fn write_tensors(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<()> {
+    let bytes = safetensors::serialize(tensors, None)
+        .map_err(|source| Error::backend(format!("writing `{}`", path.display()), source))?;
+    write_bytes(path, &bytes)
+}
+
+/// Reads all tensors of a file.
+///
+/// # Errors
+/// [`Error::MissingKey`] if the file is absent; [`Error::InvalidFile`] if it is broken.
+pub fn read_tensors(folder: &Path, name: &str) -> Result<HashMap<String, Tensor>> {
+    let bytes = read_bytes(folder, name)?;
+    candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|source| broken(folder, name, &source))
+}
+
+fn broken(folder: &Path, name: &str, source: &dyn std::fmt::Display) -> Error {
+    Error::InvalidFile {
+        path: folder.join(name),
+        reason: source.to_string(),
+        hint: "the model folder is damaged or was written by another version; fit the model again".into(),
+    }
+}
+
+fn read_bytes(folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = folder.join(name);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Err(Error::MissingKey {
+            place: folder.display().to_string(),
+            key: name.to_owned(),
+            hint: "this is no model folder; make one with `scflow fit`".into(),
+        }),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+fn read_text(folder: &Path, name: &str) -> Result<String> {
+    String::from_utf8(read_bytes(folder, name)?).map_err(|source| broken(folder, name, &source))
+}
+
+fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
+    serde_json::from_slice(&read_bytes(folder, name)?).map_err(|source| broken(folder, name, &source))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string(value).map_err(|source| Error::backend("writing JSON", source))?;
+    text.push('\n');
+    write_bytes(path, text.as_bytes())
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
+}
+
+fn to_tensor(array: &Array2<f32>) -> Result<Tensor> {
+    Ok(Tensor::from_vec(array.iter().copied().collect::<Vec<f32>>(), array.dim(), &Device::Cpu)?)
+}
+
+fn to_array(tensor: &Tensor) -> Result<Array2<f32>> {
+    let shape = tensor.dims2()?;
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    Array2::from_shape_vec(shape, values).map_err(|source| Error::backend("reading an array", source))
+}

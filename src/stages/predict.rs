@@ -1,0 +1,213 @@
+//! Generates cells of any combination of known perturbations.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Axis};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
+use crate::conditions::{Condition, Perturbation};
+use crate::io::{atomic, digest, h5ad, model_folder};
+use crate::models::fitted::{FittedModel, Generated};
+use crate::preprocess::normalize;
+use crate::{Error, Result};
+
+/// What to predict, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PredictParams {
+    /// The model folder.
+    pub model: PathBuf,
+    /// The generated cells.
+    pub output: PathBuf,
+    /// Perturbations such as `drug A + drug B`, with or without covariates: `drug A | cell_type=B cell`.
+    pub perturbations: Vec<String>,
+    /// Covariate values such as `cell_type=B cell`; all that the model knows if absent.
+    pub covariates: Vec<String>,
+    /// Predict all held-out conditions.
+    pub held_out: bool,
+    /// Cells per condition.
+    pub cells: usize,
+    /// Scales the spread of every draw; 1 is the fitted law.
+    pub temperature: f32,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// Replace the output if it exists.
+    pub force: bool,
+}
+
+impl Default for PredictParams {
+    fn default() -> Self {
+        Self {
+            model: "model".into(),
+            output: "predicted.h5ad".into(),
+            perturbations: Vec::new(),
+            covariates: Vec::new(),
+            held_out: false,
+            cells: 500,
+            temperature: 1.0,
+            seed: 0,
+            force: false,
+        }
+    }
+}
+
+impl PredictParams {
+    /// # Errors
+    /// [`Error::InvalidParameter`] for a choice that cannot work.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |name: &str, value: String, reason: &str| {
+            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
+        };
+        if self.perturbations.is_empty() && !self.held_out {
+            return invalid("perturbation", "none".into(), "give --perturbation \"A + B\", or --holdout");
+        }
+        if self.cells == 0 {
+            return invalid("cells", "0".into(), "at least one cell is needed");
+        }
+        Ok(())
+    }
+}
+
+/// Writes the generated cells; returns the conditions with their statuses and numbers of cells.
+///
+/// # Errors
+/// Those of reading and writing; [`Error::UnknownName`] if something asked for is not in the model.
+pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condition, String, usize)>> {
+    params.check()?;
+    atomic::check(&params.output, params.force)?;
+    let model = model_folder::read(&params.model)?;
+    let conditions = conditions(params, &model)?;
+    let mut parts = Vec::with_capacity(conditions.len());
+    for (number, condition) in conditions.iter().enumerate() {
+        let status = model.known.status(condition).to_string();
+        say(&format!("{}/{} {condition} ({status})", number + 1, conditions.len()));
+        parts.push((condition.clone(), status, model.generate(condition, params.cells, params.temperature, params.seed)?));
+    }
+    let cells = collect(params, &model, &parts)?;
+    atomic::file(&params.output, |path| h5ad::write(path, &cells))?;
+    Ok(parts.into_iter().map(|(condition, status, part)| (condition, status, part.library_sizes.len())).collect())
+}
+
+/// The conditions asked for, each once.
+fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Condition>> {
+    let mut asked = BTreeMap::new();
+    for text in &params.covariates {
+        let (column, value) = text.split_once('=').ok_or_else(|| Error::InvalidParameter {
+            name: "covariate".into(),
+            value: text.clone(),
+            reason: "write it as COLUMN=VALUE".into(),
+        })?;
+        if asked.insert(column.trim().to_owned(), value.trim().to_owned()).is_some() {
+            return Err(Error::InvalidParameter {
+                name: "covariate".into(),
+                value: text.clone(),
+                reason: format!("`{}` is given twice; predict into one file for each value", column.trim()),
+            });
+        }
+    }
+    let mut conditions: Vec<Condition> = Vec::new();
+    for text in &params.perturbations {
+        let pattern = Condition::parse(text, Perturbation::CONTROL)?;
+        model.known.require_components(&pattern.perturbation)?;
+        let mut values = asked.clone();
+        values.extend(pattern.covariates);
+        conditions.extend(model.known.expand(&pattern.perturbation, &values)?);
+    }
+    if params.held_out {
+        let fits = |held: &Condition| asked.iter().all(|(column, value)| held.covariates.get(column) == Some(value));
+        let held: Vec<Condition> = model.known.held_out.iter().map(|(held, _)| held.clone()).filter(fits).collect();
+        if held.is_empty() {
+            return Err(Error::TooFew {
+                what: "held-out conditions of the model".into(),
+                needed: 1,
+                got: 0,
+                hint: "hold something out in `scflow preprocess`, or give --perturbation".into(),
+            });
+        }
+        conditions.extend(held);
+    }
+    conditions.sort();
+    conditions.dedup();
+    Ok(conditions)
+}
+
+/// One file out of the parts.
+fn collect(params: &PredictParams, model: &FittedModel, parts: &[(Condition, String, Generated)]) -> Result<Cells> {
+    let n_cells = parts.iter().map(|(_, _, part)| part.library_sizes.len()).sum();
+    let n_components = model.pca.loadings.ncols();
+    let mut embedding = Array2::zeros((0, n_components));
+    let (mut rows, mut sizes) = (Vec::with_capacity(n_cells), Vec::with_capacity(n_cells));
+    let (mut conditions, mut statuses) = (Vec::with_capacity(n_cells), Vec::with_capacity(n_cells));
+    for (condition, status, part) in parts {
+        let joined = embedding.append(Axis(0), part.embedding.view());
+        joined.map_err(|source| Error::backend("joining generated cells", source))?;
+        for row in 0..part.counts.n_rows() {
+            let (columns, values) = part.counts.row(row);
+            rows.push(columns.iter().copied().zip(values.iter().copied()).collect::<Vec<_>>());
+        }
+        sizes.extend_from_slice(&part.library_sizes);
+        conditions.extend(std::iter::repeat_n(condition, part.library_sizes.len()));
+        statuses.extend(std::iter::repeat_n(status.clone(), part.library_sizes.len()));
+    }
+    let counts = SparseMatrix::from_rows(model.genes.len(), rows);
+    let mut obs = Annotations::new((0..n_cells).map(|cell| format!("generated_{cell}")).collect());
+    let texts = |of: &dyn Fn(&Condition) -> String| {
+        Column::categorical(&conditions.iter().map(|condition| of(condition)).collect::<Vec<_>>())
+    };
+    obs.set("perturbation", texts(&|condition| condition.perturbation.to_string()));
+    obs.set("is_control", Column::Boolean(conditions.iter().map(|c| c.perturbation.is_control()).collect()));
+    let n_components = conditions.iter().map(|c| c.perturbation.components().len() as i64).collect();
+    obs.set("n_perts", Column::Integer(n_components));
+    for column in &model.settings.covariates {
+        obs.set(column, texts(&|condition| condition.covariates.get(column).cloned().unwrap_or_default()));
+    }
+    obs.set("status", Column::categorical(&statuses));
+    let x = normalize::log_normalize(&counts, &sizes, model.settings.target_sum);
+    obs.set("library_size", Column::Float(sizes));
+    let mut var = Annotations::new(model.genes.clone());
+    var.set("pca_mean", Column::Float(model.pca.mean.clone()));
+    let text = |value: &serde_json::Value| Value::Text(value.to_string());
+    let settings = serde_json::to_value(&model.settings).map_err(|source| Error::backend("writing settings", source))?;
+    let history = model.history.iter().map(|(name, values)| (name.clone(), Value::Floats(values.clone()))).collect();
+    let scflow = BTreeMap::from([
+        ("preprocess".to_owned(), text(&settings)),
+        ("predict".to_owned(), text(&provenance(params, model)?)),
+        ("history".to_owned(), Value::Map(history)),
+    ]);
+    Ok(Cells {
+        x,
+        layers: BTreeMap::from([("counts".to_owned(), counts)]),
+        obs,
+        var,
+        obsm: BTreeMap::from([("X_pca".to_owned(), embedding)]),
+        varm: BTreeMap::from([("PCs".to_owned(), model.pca.loadings.clone())]),
+        uns: BTreeMap::from([
+            ("scflow".to_owned(), Value::Map(scflow)),
+            ("log1p".to_owned(), Value::Map(BTreeMap::new())),
+        ]),
+    })
+}
+
+/// What made the file; the places of files do not go into it, their content does.
+fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
+    let reader = model.flow.reader();
+    let weights = digest::sha256(&Path::new(&params.model).join("weights.safetensors"))?;
+    Ok(json!({
+        "method": "calmflow",
+        "version": env!("CARGO_PKG_VERSION"),
+        "decoder": reader.params.decoder,
+        "model": reader.params,
+        "prompt": reader.template.text(),
+        "fit": model.provenance,
+        "weights_sha256": weights,
+        "perturbations": params.perturbations,
+        "held_out": params.held_out,
+        "covariates": params.covariates,
+        "cells": params.cells,
+        "temperature": params.temperature,
+        "seed": params.seed,
+    }))
+}
