@@ -191,7 +191,11 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let covariates = &prepared.settings.covariates;
     let prompt = params.prompt.clone().unwrap_or_else(|| Template::plain(covariates));
     let template = Template::parse(&prompt, covariates)?;
-    watcher.say(&format!("fitting to {} training cells; {} held out", rows.len(), prepared.conditions.len() - rows.len()));
+    watcher.say(&format!(
+        "fitting to {} training cells; {} held out",
+        rows.len(),
+        prepared.conditions.len() - rows.len()
+    ));
 
     let flow_params = params.flow();
     let objective = CalmFlowObjective::new(embedding.view(), &conditions, template, flow_params, params.seed)?;
@@ -243,8 +247,11 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let sizes = prepared.library_sizes()?;
     let sizes: Vec<f64> = rows.iter().map(|&row| sizes[row]).collect();
     let counts = prepared.counts().select_rows(&rows);
-    let decoder_params =
-        GeneDecoderParams { target_sum: prepared.settings.target_sum, seed: params.seed, ..GeneDecoderParams::default() };
+    let decoder_params = GeneDecoderParams {
+        target_sum: prepared.settings.target_sum,
+        seed: params.seed,
+        ..GeneDecoderParams::default()
+    };
     let gene_decoder = GeneDecoder::fit(embedding.view(), &counts, &sizes, &decoder_params)?;
     let history = BTreeMap::from([
         ("step".to_owned(), (1..=state.step).map(|step| step as f64).collect()),
@@ -286,7 +293,9 @@ fn fingerprint(params: &FitParams, input_sha256: &str) -> Result<String> {
 
 fn remove_checkpoint(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path: path.to_owned(), source }),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }

@@ -84,7 +84,11 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     for (number, condition) in conditions.iter().enumerate() {
         let status = model.known.status(condition).to_string();
         say(&format!("{}/{} {condition} ({status})", number + 1, conditions.len()));
-        parts.push((condition.clone(), status, model.generate(condition, params.cells, params.temperature, params.seed)?));
+        parts.push((
+            condition.clone(),
+            status,
+            model.generate(condition, params.cells, params.temperature, params.seed)?,
+        ));
     }
     let cells = collect(params, &model, &parts)?;
     atomic::file(&params.output, |path| h5ad::write(path, &cells))?;
@@ -170,7 +174,8 @@ fn collect(params: &PredictParams, model: &FittedModel, parts: &[(Condition, Str
     let mut var = Annotations::new(model.genes.clone());
     var.set("pca_mean", Column::Float(model.pca.mean.clone()));
     let text = |value: &serde_json::Value| Value::Text(value.to_string());
-    let settings = serde_json::to_value(&model.settings).map_err(|source| Error::backend("writing settings", source))?;
+    let settings =
+        serde_json::to_value(&model.settings).map_err(|source| Error::backend("writing settings", source))?;
     let history = model.history.iter().map(|(name, values)| (name.clone(), Value::Floats(values.clone()))).collect();
     let scflow = BTreeMap::from([
         ("preprocess".to_owned(), text(&settings)),

@@ -15,6 +15,8 @@ pub use config::Config;
 use self::plan::{Layout, Step, plan};
 use self::stamp::Stamp;
 use crate::io::{atomic, digest, score_folder};
+use crate::stages::fit::Watcher;
+use crate::training::Progress;
 use crate::{Error, Result};
 
 /// What to run.
@@ -30,12 +32,12 @@ pub struct RunParams {
     pub force: bool,
 }
 
-/// Runs the stages that are not up to date and returns the path of the report; `say` tells which run, and why.
+/// Runs the stages that are not up to date and returns the path of the report; the watcher is told which run, and why.
 ///
 /// # Errors
 /// Those of the configuration and of the stages, each with its stage's name; scores that the model lacks, unless
 /// `evaluate.allow_missing` is set.
-pub fn run(params: &RunParams, say: &dyn Fn(&str)) -> anyhow::Result<PathBuf> {
+pub fn run(params: &RunParams, watcher: &dyn Watcher) -> anyhow::Result<PathBuf> {
     let config = Config::read(params)?;
     let layout = Layout::new(&config.output);
     let (steps, allow_missing) = plan(&config, &layout)?;
@@ -44,8 +46,8 @@ pub fn run(params: &RunParams, say: &dyn Fn(&str)) -> anyhow::Result<PathBuf> {
     atomic::bytes(&config.output.join("config.toml"), config::resolved(&config, &steps)?.as_bytes())?;
     let mut digests = Digests::default();
     for (place, step) in steps.iter().enumerate() {
-        let told = |message: &str| say(&format!("[{}/{} {}] {message}", place + 1, steps.len(), step.name));
-        advance(step, &stamps, params.force, &mut digests, &told).with_context(|| format!("stage `{}`", step.name))?;
+        let stage = Stage { watcher, prefix: format!("[{}/{} {}]", place + 1, steps.len(), step.name) };
+        advance(step, &stamps, params.force, &mut digests, &stage).with_context(|| format!("stage `{}`", step.name))?;
     }
     if !allow_missing {
         let scores = score_folder::read(&layout.scores)?.scores;
@@ -54,8 +56,24 @@ pub fn run(params: &RunParams, say: &dyn Fn(&str)) -> anyhow::Result<PathBuf> {
     Ok(layout.report)
 }
 
+/// Puts the stage's name before what it says.
+struct Stage<'a> {
+    watcher: &'a dyn Watcher,
+    prefix: String,
+}
+
+impl Watcher for Stage<'_> {
+    fn say(&self, message: &str) {
+        self.watcher.say(&format!("{} {message}", self.prefix));
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.watcher.progress(progress);
+    }
+}
+
 /// Runs the step if it is not up to date.
-fn advance(step: &Step, stamps: &Path, force: bool, digests: &mut Digests, say: &dyn Fn(&str)) -> Result<()> {
+fn advance(step: &Step, stamps: &Path, force: bool, digests: &mut Digests, watcher: &dyn Watcher) -> Result<()> {
     let path = stamps.join(format!("{}.json", step.name));
     let earlier = Stamp::read(&path)?;
     let mut inputs = BTreeMap::new();
@@ -72,13 +90,14 @@ fn advance(step: &Step, stamps: &Path, force: bool, digests: &mut Digests, say: 
         (Some(earlier), _) => earlier.outdated(&stamp, output.as_deref()),
     };
     let Some(reason) = reason else {
-        say(&format!("up to date: {}", step.output.display()));
+        watcher.say(&format!("up to date: {}", step.output.display()));
         return Ok(());
     };
-    say(&format!("runs: {reason}"));
+    watcher.say(&format!("runs: {reason}"));
+    let begun = !force && earlier.is_some_and(|earlier| earlier == stamp);
     // A stamp without an output's digest marks a stage that was begun and not finished.
     stamp.write(&path)?;
-    (step.run)(say)?;
+    (step.run)(watcher, begun)?;
     digests.forget(&step.output);
     stamp.output = Some(digests.of(&step.output)?);
     stamp.write(&path)
@@ -122,7 +141,7 @@ mod tests {
             inputs: inputs.iter().map(|path| ("before", path.to_path_buf())).collect(),
             output: output.to_owned(),
             settings: json!({ "word": word }),
-            run: Box::new(move |_| {
+            run: Box::new(move |_, _| {
                 let parts = read.iter().map(|path| std::fs::read_to_string(path).unwrap());
                 let text = parts.collect::<String>() + &word;
                 if text.contains("fail") {
@@ -133,16 +152,28 @@ mod tests {
         }
     }
 
+    /// Remembers what it is told.
+    #[derive(Default)]
+    struct Listener(RefCell<Vec<String>>);
+
+    impl Watcher for Listener {
+        fn say(&self, message: &str) {
+            self.0.borrow_mut().push(message.split(": ").last().unwrap().to_owned());
+        }
+
+        fn progress(&self, _progress: Progress) {}
+    }
+
     /// Runs two steps, `first` → `second`, and returns what was said of each.
     fn both(folder: &Path, words: [&str; 2], force: bool) -> Result<Vec<String>> {
         let (first, second) = (folder.join("first"), folder.join("second"));
         let steps = [step("a", &[], &first, words[0]), step("b", &[&first], &second, words[1])];
-        let said = RefCell::new(Vec::new());
+        let listener = Listener::default();
         let mut digests = Digests::default();
         for step in &steps {
-            advance(step, folder, force, &mut digests, &|message| said.borrow_mut().push(message.to_owned()))?;
+            advance(step, folder, force, &mut digests, &listener)?;
         }
-        Ok(said.into_inner().into_iter().map(|said| said.split(": ").last().unwrap().to_owned()).collect())
+        Ok(listener.0.into_inner())
     }
 
     #[test]
