@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use ndarray::Array2;
+use ndarray::{ArrayD, Ix2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +112,9 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
     let numbers = |name: &str| Ok::<_, Error>(tensor(name)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
     let pca = Pca {
         mean: numbers("mean")?,
-        loadings: to_array(tensor("loadings")?)?,
+        loadings: to_array(tensor("loadings")?)?
+            .into_dimensionality::<Ix2>()
+            .map_err(|source| broken(folder, "pca.safetensors", &source))?,
         variance: numbers("variance")?,
         variance_ratio: numbers("variance_ratio")?,
     };
@@ -188,12 +190,11 @@ fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-fn to_tensor(array: &Array2<f32>) -> Result<Tensor> {
-    Ok(Tensor::from_vec(array.iter().copied().collect::<Vec<f32>>(), array.dim(), &Device::Cpu)?)
+fn to_tensor(array: &ArrayD<f32>) -> Result<Tensor> {
+    Ok(Tensor::from_vec(array.iter().copied().collect::<Vec<f32>>(), array.shape(), &Device::Cpu)?)
 }
 
-fn to_array(tensor: &Tensor) -> Result<Array2<f32>> {
-    let shape = tensor.dims2()?;
+fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
     let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-    Array2::from_shape_vec(shape, values).map_err(|source| Error::backend("reading an array", source))
+    ArrayD::from_shape_vec(tensor.dims(), values).map_err(|source| Error::backend("reading an array", source))
 }

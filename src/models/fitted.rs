@@ -201,7 +201,7 @@ pub struct Generated {
 impl FittedModel {
     /// Generates cells of a condition.
     ///
-    /// Library sizes are drawn from training cells with the same covariates.
+    /// Library sizes are drawn from training cells with the same covariates, and handed to the cells that they fit.
     ///
     /// # Errors
     /// [`Error::UnknownName`] if a component or the covariates never occurred in training; those of the gene decoder.
@@ -218,9 +218,11 @@ impl FittedModel {
         })?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(u64::MAX);
-        let library_sizes: Vec<f64> =
+        let drawn: Vec<f64> =
             (0..n_cells).filter_map(|_| sizes.choose(&mut rng)).map(|&size| f64::from(size)).collect();
-        let counts = self.gene_decoder.generate(embedding.view(), &library_sizes, &vec![0; n_cells], seed)?;
+        let groups = vec![0; n_cells];
+        let library_sizes = self.gene_decoder.assign_library_sizes(embedding.view(), &drawn, &groups, seed)?;
+        let counts = self.gene_decoder.generate(embedding.view(), &library_sizes, &groups, seed)?;
         Ok(Generated { embedding, counts, library_sizes })
     }
 }

@@ -1,6 +1,7 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
-pub mod gene_decoder;
 pub mod reference;
 pub mod guide;
 pub mod calmflow;
+pub mod gene_decoder;
+pub mod fitted;
