@@ -13,12 +13,12 @@ use scflow::metrics::predicted::Predicted;
 use scflow::metrics::{ScoreRow, map, summary};
 use scflow::prepared::{Prepared, Settings, annotate};
 
-const CHOICES: Choices = Choices { min_cells: 20, resolution: 1.0, seed: 0 };
+pub const CHOICES: Choices = Choices { min_cells: 20, resolution: 1.0, seed: 0 };
 const N_TYPES: usize = 2;
 const DRUGS: [&str; 4] = ["", "A", "B", "A+B"];
 
 /// Cells of two types under no drug, A, B and both, in `n_genes` genes; the first genes double as the embedding.
-fn screen(n_each: usize, n_genes: usize, n_types: usize, seed: u64) -> (Cells, Vec<Condition>) {
+pub fn screen(n_each: usize, n_genes: usize, n_types: usize, seed: u64) -> (Cells, Vec<Condition>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut conditions = Vec::new();
     let mut rows = Vec::new();
@@ -86,7 +86,7 @@ fn screen(n_each: usize, n_genes: usize, n_types: usize, seed: u64) -> (Cells, V
 }
 
 /// Fresh cells of the held-out conditions.
-fn prediction(n_each: usize, n_genes: usize, n_types: usize) -> Cells {
+pub fn prediction(n_each: usize, n_genes: usize, n_types: usize) -> Cells {
     let (cells, conditions) = screen(n_each, n_genes, n_types, 2);
     let rows: Vec<usize> =
         (0..conditions.len()).filter(|&row| conditions[row].perturbation.components().len() == 2).collect();
@@ -95,11 +95,11 @@ fn prediction(n_each: usize, n_genes: usize, n_types: usize) -> Cells {
     cells
 }
 
-fn truth() -> Prepared {
+pub fn truth() -> Prepared {
     Prepared::new(screen(80, 30, N_TYPES, 1).0).unwrap()
 }
 
-fn run(prediction: Cells) -> Evaluation {
+pub fn run(prediction: Cells) -> Evaluation {
     let truth = truth();
     evaluate(&truth, &Predicted::new(prediction, &truth).unwrap(), CHOICES).unwrap()
 }

@@ -20,8 +20,15 @@ fn log_normalized(screen: &Screen) -> Array2<f32> {
 /// Over all pairs: the squared residual of the additive estimate, and of the control mean, as shares of the squared
 /// effect. Both come from two halves of the cells, whose noise is independent and cancels.
 fn residuals(interactions: Interactions) -> (f64, f64) {
-    let design =
-        ScreenDesign { cells: 5000, genes: 600, singles: 4, pairs: 6, cell_types: 2, interactions, ..Default::default() };
+    let design = ScreenDesign {
+        cells: 5000,
+        genes: 600,
+        singles: 4,
+        pairs: 6,
+        cell_types: 2,
+        interactions,
+        ..Default::default()
+    };
     let screen = simulate(&design).unwrap();
     let values = log_normalized(&screen);
     let labels = screen.cells.obs.texts("obs", "perturbation").unwrap();

@@ -2,8 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod simulate;
-mod inspect;
 mod metrics;
 mod preprocess;
 mod evaluation;
 mod h5ad;
+mod report;
+mod architecture;

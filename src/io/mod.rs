@@ -1,9 +1,10 @@
 //! The only place that opens files.
 
 pub mod atomic;
-pub mod h5ad;
 pub mod digest;
+pub mod h5ad;
 pub mod score_tables;
+pub mod score_folder;
 pub mod split_table;
 pub mod model_folder;
 pub mod checkpoint;

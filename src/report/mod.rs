@@ -1,1 +1,21 @@
-//! report.
+//! Scores → one HTML page that needs nothing else: no network, no second file.
+//!
+//! The page reads what an evaluation measured and says it in words, pictures and tables. It measures nothing itself:
+//! beside the numbers of the tables it only counts conditions and averages over those that two methods share. Equal
+//! contents give equal bytes.
+
+mod contents;
+mod html;
+mod words;
+mod verdict;
+mod map;
+mod panels;
+mod curve;
+mod curves;
+mod scores;
+mod provenance;
+mod page;
+
+pub use contents::{Contents, Kind, MapCell, MethodMeans, Metric};
+pub use page::page;
+pub use verdict::{Tone, Verdict, verdict};

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use crate::cells::{Cells, Value};
 use crate::io::score_tables::{self, Series};
-use crate::io::{atomic, h5ad};
+use crate::io::{atomic, digest, h5ad};
 use crate::metrics::evaluation::{Choices, evaluate as compare};
 use crate::metrics::map::{CellMap, draw};
 use crate::metrics::predicted::Predicted;
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// What to compare, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct EvaluateParams {
     /// The generated cells.
     pub prediction: PathBuf,
@@ -53,6 +53,25 @@ impl Default for EvaluateParams {
     }
 }
 
+impl EvaluateParams {
+    /// The command line that does the same.
+    pub fn command(&self) -> String {
+        let mut command = format!(
+            "scflow evaluate {} --truth {} --output {} --min-cells {} --resolution {} --seed {}",
+            self.prediction.display(),
+            self.truth.display(),
+            self.output.display(),
+            self.min_cells,
+            self.resolution,
+            self.seed
+        );
+        if self.allow_missing {
+            command.push_str(" --allow-missing");
+        }
+        command
+    }
+}
+
 /// Writes the folder of scores and returns them; `say` tells of progress and of what was left out.
 ///
 /// # Errors
@@ -61,7 +80,9 @@ impl Default for EvaluateParams {
 pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
     atomic::check(&params.output, params.force)?;
     let truth = Prepared::new(h5ad::read(&params.truth)?)?;
-    let predicted = Predicted::new(h5ad::read(&params.prediction)?, &truth)?;
+    let prediction = h5ad::read(&params.prediction)?;
+    let story = story(&prediction);
+    let predicted = Predicted::new(prediction, &truth)?;
     say(&format!("comparing {} generated cells with {} real ones", predicted.conditions.len(), truth.conditions.len()));
     let choices = Choices { min_cells: params.min_cells, resolution: params.resolution, seed: params.seed };
     let evaluation = compare(&truth, &predicted, choices)?;
@@ -70,20 +91,46 @@ pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
     let provenance = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "stage": "evaluate",
+        "command": params.command(),
         "parameters": params,
-        "prediction_sha256": digest(&params.prediction)?,
-        "truth_sha256": digest(&params.truth)?,
+        "prediction_sha256": digest::sha256(&params.prediction)?,
+        "truth_sha256": digest::sha256(&params.truth)?,
+        "prediction": story,
     });
     let scores = evaluation.scores;
-    atomic::folder(&params.output, |folder| {
+    write_folder(&params.output, &scores, &map, &predicted.history, &provenance)?;
+    Ok(scores)
+}
+
+/// Writes the folder of scores, as `scflow report` reads it.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_folder(
+    folder: &Path,
+    scores: &Scores,
+    map: &CellMap,
+    history: &BTreeMap<String, Vec<f64>>,
+    provenance: &serde_json::Value,
+) -> Result<()> {
+    atomic::folder(folder, |folder| {
         score_tables::write_scores(&folder.join("scores.csv"), &scores.rows)?;
         score_tables::write_summary(&folder.join("summary.csv"), &summary::by_method(&scores.rows))?;
-        score_tables::write(&folder.join("umap.csv"), map_columns(&map))?;
-        score_tables::write(&folder.join("history.csv"), history_columns(&predicted.history))?;
-        write_json(&folder.join("scores.json"), &scores)?;
-        write_json(&folder.join("provenance.json"), &provenance)
-    })?;
-    Ok(scores)
+        score_tables::write(&folder.join("umap.csv"), map_columns(map))?;
+        score_tables::write(&folder.join("history.csv"), history_columns(history))?;
+        write_json(&folder.join("scores.json"), scores)?;
+        write_json(&folder.join("provenance.json"), provenance)
+    })
+}
+
+/// What earlier stages wrote about themselves into the prediction: stage → its JSON.
+fn story(prediction: &Cells) -> serde_json::Value {
+    let Some(Value::Map(entries)) = prediction.uns.get("scflow") else { return serde_json::Value::Null };
+    let told = entries.iter().filter_map(|(stage, value)| {
+        let text = value.as_text()?;
+        Some((stage.clone(), serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text))))
+    });
+    told.collect()
 }
 
 /// Fails if the model has conditions or metrics without a value.
@@ -140,13 +187,6 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).map_err(|source| Error::backend("writing JSON", source))?;
     text.push('\n');
     std::fs::write(path, text).map_err(|source| Error::Io { path: path.to_owned(), source })
-}
-
-fn digest(path: &Path) -> Result<String> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

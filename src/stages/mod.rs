@@ -6,3 +6,5 @@ pub mod preprocess;
 pub mod fit;
 pub mod predict;
 pub mod evaluate;
+pub mod report;
+pub mod run;

@@ -1,0 +1,63 @@
+//! The words of the page for the names of the tables.
+
+/// What a method is, for people; the name itself where there is no better one.
+pub fn method(name: &str) -> &str {
+    match name {
+        "model" => "the model",
+        "control_mean" => "control cells as they are",
+        "perturbed_mean" => "the mean perturbation",
+        "additive" => "the additive estimate",
+        "split_half" => "halves of the real cells",
+        other => other,
+    }
+}
+
+/// How a method makes its cells; empty for methods that the page does not know.
+pub fn method_explained(name: &str) -> &str {
+    match name {
+        "model" => "the generated cells of the prediction",
+        "control_mean" => "training control cells, not moved at all: what a model that learnt nothing would answer",
+        "perturbed_mean" => "training control cells moved by the mean effect of all training perturbations",
+        "additive" => "training control cells moved by the sum of the effects of the single components",
+        "split_half" => {
+            "one half of the real cells against the other half: the ceiling that the data allow, not a competitor"
+        }
+        _ => "",
+    }
+}
+
+/// What a metric is called in a sentence; the name itself where there is no better one.
+pub fn metric(name: &str) -> &str {
+    match name {
+        "mmd2_rbf_median" => "MMD²",
+        "w2_exact" => "2-Wasserstein",
+        "edist_l2" => "energy distance",
+        "std_ratio" => "spread ratio",
+        "pearson_delta" => "Pearson of Δ",
+        "r2_mean" => "R² of means",
+        "leiden_kld" => "Leiden KL",
+        "leiden_total_variation" => "Leiden TV",
+        other => other,
+    }
+}
+
+/// Which values are good, as a sign and in words.
+pub fn better(direction: &str) -> (&str, &str) {
+    match direction {
+        "lower" => ("↓", "lower is better"),
+        "higher" => ("↑", "higher is better"),
+        "one" => ("→1", "closer to one is better"),
+        _ => ("", "no direction is given"),
+    }
+}
+
+/// What a status says of a condition.
+pub fn status(name: &str) -> String {
+    let counts = name.strip_suffix("_seen").and_then(|rest| rest.split_once("_of_"));
+    match (name, counts) {
+        ("seen", _) => "was in training".into(),
+        ("unseen_combination", _) => "combination not in training, its components were".into(),
+        (_, Some((k, n))) => format!("{k} of {n} components were in training"),
+        _ => name.replace('_', " "),
+    }
+}

@@ -1,0 +1,40 @@
+//! Writes one page from a folder of scores.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::io::{atomic, score_folder};
+use crate::report::{Verdict, page, verdict};
+
+/// What to report on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportParams {
+    /// The folder of scores.
+    pub scores: PathBuf,
+    /// The page.
+    pub output: PathBuf,
+    /// The page's title; named after what was predicted if absent.
+    pub title: Option<String>,
+    /// Replace the output if it exists.
+    pub force: bool,
+}
+
+impl Default for ReportParams {
+    fn default() -> Self {
+        Self { scores: "scores".into(), output: "report.html".into(), title: None, force: false }
+    }
+}
+
+/// Writes the page and returns its verdict.
+///
+/// # Errors
+/// [`crate::Error::OutputExists`]; those of reading the folder and of writing.
+pub fn report(params: &ReportParams) -> Result<Verdict> {
+    atomic::check(&params.output, params.force)?;
+    let contents = score_folder::read(&params.scores)?;
+    atomic::bytes(&params.output, page(&contents, params.title.as_deref()).as_bytes())?;
+    Ok(verdict(&contents.scores))
+}

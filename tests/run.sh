@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Sets up what is needed and runs all tests: those of cargo, the Snakemake workflow on a small simulated screen, and the
+# checks in Python that other tools can work with what scflow writes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. pipelines/setup.sh
+
+need_build_tools
+cargo test --release --locked
+cargo build --release --locked
+
+need_python_packages tests/python/requirements.txt
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+echo "snakemake: the workflow on a small simulated screen"
+"$python_home/bin/python" -m snakemake --snakefile pipelines/Snakefile --configfile pipelines/test.yaml \
+  --config scflow="$(realpath "$scflow")" output="$results" --cores 2 --quiet all
+test -s "$results/report.html"
+for check in tests/python/check_*.py; do
+  echo "python: $check"
+  "$python_home/bin/python" "$check" "$results"/*.h5ad
+done
+echo "all tests passed"
