@@ -6,4 +6,5 @@ mod metrics;
 mod preprocess;
 mod evaluation;
 mod report;
+mod run;
 mod architecture;
