@@ -102,3 +102,19 @@ fn wrong_configurations_end_with_status_two_before_anything_is_written() {
     std::fs::remove_file(path.join("run.toml")).unwrap();
     assert_eq!(run(path, &[]).0, 2);
 }
+
+#[test]
+fn the_configurations_of_the_project_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("screen.h5ad");
+    std::fs::write(&input, "").unwrap();
+    let set_input = format!("input={}", input.display());
+    for (name, set) in [("simulated", "simulate.seed=0"), ("norman", set_input.as_str())] {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("pipelines/{name}.toml"));
+        std::fs::copy(&config, folder.path().join("run.toml")).unwrap();
+        // The report is the last section that is read: every other one has been found right when this key is refused.
+        let set = ["--set", set, "--set", "report.no_such_key=1", "--output", "results"];
+        let (status, _, said) = run(folder.path(), &set);
+        assert!(status == 2 && said.contains("key `no_such_key` is unknown to section [report]"), "{name}: {said}");
+    }
+}

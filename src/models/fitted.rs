@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ndarray::Array2;
-use rand::seq::IndexedRandom;
 use rand::SeedableRng;
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,8 @@ impl Known {
         };
         let training = count(true);
         let held_out = count(false);
-        let held_out = held_out.into_iter().filter(|(held, _)| !training.iter().any(|(seen, _)| seen == held)).collect();
+        let held_out =
+            held_out.into_iter().filter(|(held, _)| !training.iter().any(|(seen, _)| seen == held)).collect();
         let sizes = prepared.library_sizes()?;
         let mut by_covariates = BTreeMap::<Covariates, Vec<f32>>::new();
         for row in prepared.training_rows() {
