@@ -7,4 +7,5 @@ mod preprocess;
 mod evaluation;
 mod h5ad;
 mod report;
+mod run;
 mod architecture;

@@ -104,15 +104,21 @@ fn key(cells: &[MapCell]) -> String {
     )
 }
 
-/// One panel per condition, if there are few.
+/// One panel per condition, or per perturbation, if there are few.
 fn conditions(frame: &Frame, cells: &[MapCell]) -> String {
-    let mut groups = BTreeMap::<(&str, &str), Vec<&MapCell>>::new();
-    for cell in cells.iter().filter(|cell| cell.kind != Kind::Control) {
-        groups.entry((&cell.perturbation, &cell.covariate)).or_default().push(cell);
-    }
+    let grouped = |with_covariate: bool| {
+        let mut groups = BTreeMap::<(&str, &str), Vec<&MapCell>>::new();
+        for cell in cells.iter().filter(|cell| cell.kind != Kind::Control) {
+            let covariate = if with_covariate { cell.covariate.as_str() } else { "" };
+            groups.entry((&cell.perturbation, covariate)).or_default().push(cell);
+        }
+        groups
+    };
+    let full = grouped(true);
+    let groups = if full.len() <= MOST_PANELS { full } else { grouped(false) };
     if groups.len() > MOST_PANELS {
         return format!(
-            "<p class=\"note\">{} conditions: too many for a panel each (at most {MOST_PANELS}); the table below lists \
+            "<p class=\"note\">{} perturbations: too many for a panel each (at most {MOST_PANELS}); the table below lists \
              them.</p>",
             groups.len()
         );
@@ -135,5 +141,5 @@ fn conditions(frame: &Frame, cells: &[MapCell]) -> String {
             of(Kind::Generated).count()
         ));
     }
-    format!("<h3>By condition</h3><div class=\"maps small\">{panels}</div>")
+    format!("<h3>One by one</h3><div class=\"maps small\">{panels}</div>")
 }

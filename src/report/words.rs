@@ -57,6 +57,7 @@ pub fn status(name: &str) -> String {
     match (name, counts) {
         ("seen", _) => "was in training".into(),
         ("unseen_combination", _) => "combination not in training, its components were".into(),
+        ("unseen_covariates", _) => "perturbation in training, but not with these covariates".into(),
         (_, Some((k, n))) => format!("{k} of {n} components were in training"),
         _ => name.replace('_', " "),
     }

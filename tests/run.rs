@@ -1,0 +1,120 @@
+//! `scflow run` on a small simulated screen, through the program.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+
+const CONFIG: &str = r#"
+output = "results"
+
+[simulate]
+cells = 700
+genes = 200
+singles = 3
+cell_types = 1
+seed = 1
+
+[preprocess]
+perturbation_column = "perturbation"
+control = "control"
+holdout = ["drug A + drug B"]
+n_top_genes = 120
+n_components = 10
+
+[fit]
+steps = 5
+width = 16
+layers = 1
+heads = 2
+
+[predict]
+cells = 40
+
+[report]
+title = "A run"
+"#;
+
+/// Runs the configuration in `folder`; returns the exit status, and what was said on standard output and error.
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scflow"));
+    let output = command.current_dir(folder).args(["run", "run.toml"]).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// The stages that ran, in order.
+fn ran(said: &str) -> Vec<&str> {
+    let stage = |line: &'_ str| -> Option<usize> { line.contains("] runs: ").then(|| line.find(' ').unwrap() + 1) };
+    said.lines().filter_map(|line| Some(&line[stage(line)?..line.find(']')?])).collect()
+}
+
+#[test]
+fn a_run_ends_with_a_report_and_repeats_only_what_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("run.toml"), CONFIG).unwrap();
+    let (status, out, said) = run(path, &[]);
+    assert_eq!(status, 0, "{said}");
+    let report = path.join("results/report.html");
+    assert!(out.trim_end().ends_with("results/report.html") && report.is_file(), "{out}");
+    assert_eq!(ran(&said), ["simulate", "preprocess", "fit", "predict", "evaluate", "report"], "{said}");
+    let first = std::fs::read(&report).unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("<h1>A run</h1>"));
+
+    let (_, _, said) = run(path, &[]);
+    assert_eq!((ran(&said).len(), said.matches("up to date").count()), (0, 6), "{said}");
+
+    let (_, _, said) = run(path, &["--set", "predict.cells=50"]);
+    assert_eq!(ran(&said), ["predict", "evaluate", "report"], "{said}");
+    assert!(said.contains("`cells` was 40 and is 50"), "{said}");
+
+    // The resolved configuration stands for the run: with it, nothing is left to do but what was set by hand before.
+    let resolved = std::fs::read_to_string(path.join("results/config.toml")).unwrap();
+    assert!(resolved.contains("cells = 50") && resolved.contains("target_sum = 10000.0"), "{resolved}");
+    std::fs::copy(path.join("results/config.toml"), path.join("run.toml")).unwrap();
+    let (_, _, said) = run(path, &["--output", "results"]);
+    assert_eq!(ran(&said), Vec::<&str>::new(), "{said}");
+
+    std::fs::remove_file(&report).unwrap();
+    let (_, _, said) = run(path, &["--output", "results", "--set", "predict.cells=40", "--quiet"]);
+    assert_eq!(said, "");
+    assert!(first == std::fs::read(&report).unwrap(), "the same settings gave other bytes");
+}
+
+#[test]
+fn wrong_configurations_end_with_status_two_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let refused = |config: &str, arguments: &[&str], part: &str| {
+        std::fs::write(path.join("run.toml"), config).unwrap();
+        let (status, _, said) = run(path, arguments);
+        assert!(status == 2 && said.contains(part), "{status} {said}");
+        assert!(!path.join("results").exists(), "{part}");
+    };
+    refused(&CONFIG.replace("n_top_genes", "n_top_gene"), &[], "key `n_top_gene` is unknown to section [preprocess]");
+    refused(&CONFIG.replace("n_top_genes", "n_top_gene"), &[], "`n_top_genes`");
+    refused(&CONFIG.replace("[predict]", "[predictions]"), &[], "key `predictions` is unknown");
+    refused(CONFIG, &["--set", "fit.steps=many"], "fit.steps");
+    refused(CONFIG, &["--set", "fit.output=\"x\""], "the run decides this");
+    refused(CONFIG, &["--set", "input=nowhere.h5ad"], "nowhere.h5ad`: no such file");
+    refused(CONFIG, &["--set", "fit.heads=0"], "heads");
+    refused("output = ", &[], "run.toml");
+    std::fs::remove_file(path.join("run.toml")).unwrap();
+    assert_eq!(run(path, &[]).0, 2);
+}
+
+#[test]
+fn the_configurations_of_the_project_are_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("screen.h5ad");
+    std::fs::write(&input, "").unwrap();
+    let set_input = format!("input={}", input.display());
+    for (name, set) in [("simulated", "simulate.seed=0"), ("norman", set_input.as_str())] {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("pipelines/{name}.toml"));
+        std::fs::copy(&config, folder.path().join("run.toml")).unwrap();
+        // The report is the last section that is read: every other one has been found right when this key is refused.
+        let set = ["--set", set, "--set", "report.no_such_key=1", "--output", "results"];
+        let (status, _, said) = run(folder.path(), &set);
+        assert!(status == 2 && said.contains("key `no_such_key` is unknown to section [report]"), "{name}: {said}");
+    }
+}
