@@ -3,9 +3,9 @@
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Datatype};
 use hdf5_sys::h5a::H5Aread;
-use hdf5_sys::h5d::{H5Dget_create_plist, H5Dread};
+use hdf5_sys::h5d::{H5D_layout_t, H5Dget_create_plist, H5Dread};
 use hdf5_sys::h5i::H5I_type_t;
-use hdf5_sys::h5p::{H5P_DEFAULT, H5Pclose, H5Pget_filter2, H5Pget_nfilters};
+use hdf5_sys::h5p::{H5P_DEFAULT, H5Pclose, H5Pget_chunk, H5Pget_filter2, H5Pget_layout, H5Pget_nfilters};
 use hdf5_sys::h5s::H5S_ALL;
 use hdf5_sys::h5t::{H5T_class_t, H5Tget_class};
 use hdf5_sys::h5z::H5Zfilter_avail;
@@ -14,7 +14,11 @@ use super::source::Source;
 use crate::{Error, Result};
 
 /// Below this size, what a file claims to hold is believed.
-const BELIEVED_BYTES: u64 = 1 << 30;
+const BELIEVED_BYTES: u64 = 1 << 24;
+/// Below this number of chunks, what a file claims to hold is believed.
+const BELIEVED_CHUNKS: u64 = 1 << 16;
+/// A chunk on disk takes at least this many bytes, in the index of the chunks alone.
+const LEAST_CHUNK_BYTES: u64 = 8;
 /// No compressor in use makes data smaller by more than this (deflate's limit is 1032).
 const MOST_COMPRESSION: u64 = 2048;
 
@@ -226,42 +230,41 @@ pub(super) fn check_size(source: &Source, slot: &str, container: &Container) -> 
         }
     }
     if container.id_type() == H5I_type_t::H5I_DATASET {
-        check_filters(source, slot, container)?;
+        check_storage(source, slot, container, &shape)?;
     }
     Ok(shape.iter().product())
 }
 
-/// Makes sure that every filter of a data set can be undone.
-fn check_filters(source: &Source, slot: &str, container: &Container) -> Result<()> {
+/// Makes sure that a data set has no more chunks than its file can hold, and that every filter can be undone.
+fn check_storage(source: &Source, slot: &str, container: &Container, shape: &[usize]) -> Result<()> {
     let id = container.id();
-    // The property list is closed before the lock is given back; the name is cut to its buffer by the library.
+    let mut chunk = vec![0_u64; shape.len()];
+    // The property list is closed before the lock is given back; sizes and names are cut to their buffers.
     let missing = hdf5::sync::sync(|| unsafe {
         let list = H5Dget_create_plist(id);
         if list < 0 {
             return None;
         }
-        let mut missing = None;
-        for position in 0..H5Pget_nfilters(list).max(0) {
-            let (mut flags, mut n_values, mut configuration) = (0, 0, 0);
-            let mut name = [0_u8; 64];
-            let filter = H5Pget_filter2(
-                list,
-                position as _,
-                &mut flags,
-                &mut n_values,
-                std::ptr::null_mut(),
-                name.len(),
-                name.as_mut_ptr().cast(),
-                &mut configuration,
-            );
-            if filter >= 0 && H5Zfilter_avail(filter) <= 0 {
-                let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-                missing = Some((filter, String::from_utf8_lossy(&name[..end]).into_owned()));
-            }
+        if H5Pget_layout(list) == H5D_layout_t::H5D_CHUNKED {
+            H5Pget_chunk(list, chunk.len() as _, chunk.as_mut_ptr());
         }
+        let missing = missing_filter(list);
         H5Pclose(list);
         missing
     });
+    let n_chunks = shape
+        .iter()
+        .zip(&chunk)
+        .filter(|(_, chunk)| **chunk > 0)
+        .try_fold(1_u64, |n, (&length, &chunk)| n.checked_mul((length as u64).div_ceil(chunk)));
+    let most = (source.n_bytes / LEAST_CHUNK_BYTES).max(BELIEVED_CHUNKS);
+    if n_chunks.is_none_or(|n_chunks| n_chunks > most) {
+        let reason = format!(
+            "claims the shape {shape:?} in chunks of {chunk:?}, too many for a file of {} bytes",
+            source.n_bytes
+        );
+        return Err(source.damaged(slot, reason));
+    }
     let Some((filter, name)) = missing else {
         return Ok(());
     };
@@ -278,5 +281,33 @@ fn check_filters(source: &Source, slot: &str, container: &Container) -> Result<(
         path: source.path.clone(),
         reason: format!("`{slot}` is compressed with the HDF5 filter {name} (number {filter}), which is not at hand"),
         hint: "read the file in Python and save it with `write_h5ad(…, compression=\"gzip\")`".into(),
+    })
+}
+
+/// A filter in a list of properties that is not at hand: its number and name.
+///
+/// # Safety
+/// `list` must be the identifier of an open list for creating data sets, and the library's lock be held.
+unsafe fn missing_filter(list: i64) -> Option<(i32, String)> {
+    let n_filters = unsafe { H5Pget_nfilters(list) }.max(0);
+    (0..n_filters as u32).find_map(|position| {
+        let (mut flags, mut n_values, mut configuration) = (0, 0, 0);
+        let mut name = [0_u8; 64];
+        // No values are asked for, and the name is cut to its buffer.
+        let (filter, is_available) = unsafe {
+            let filter = H5Pget_filter2(
+                list,
+                position,
+                &mut flags,
+                &mut n_values,
+                std::ptr::null_mut(),
+                name.len(),
+                name.as_mut_ptr().cast(),
+                &mut configuration,
+            );
+            (filter, H5Zfilter_avail(filter))
+        };
+        let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        (filter >= 0 && is_available <= 0).then(|| (filter, String::from_utf8_lossy(&name[..end]).into_owned()))
     })
 }

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 const LEAST_COMPRESSED_BYTES: usize = 1024;
 /// Elements per chunk of a compressed array: 256 KiB of 32-bit numbers, within the library's cache of one chunk.
 const CHUNK: usize = 1 << 16;
-/// Deflate's level; see `tests/python/check_h5ad.py` for what reads it. Chosen by us: level 4 was 2 % smaller and took
-/// twice as long on counts.
+/// Deflate's level after the bytes were shuffled. On 12 million counts and their columns (November 2026): 19.0 MB in
+/// 0.9 s; level 4 makes 18.1 MB in 1.5 s, and 27.0 MB in 2.0 s without shuffling, as anndata does it.
 const LEVEL: u8 = 1;
 
 /// The image in memory grows by steps of this size.
