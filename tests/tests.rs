@@ -5,3 +5,4 @@ mod simulate;
 mod inspect;
 mod metrics;
 mod evaluation;
+mod h5ad;
