@@ -8,6 +8,7 @@ mod next;
 mod perturbations;
 mod suggestions;
 mod text;
+mod transfer;
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,9 @@ use crate::prepared::Settings;
 
 pub use columns::ColumnSummary;
 pub use matrices::{MatrixSummary, Scale};
-pub use perturbations::{Columns, PerturbationCount, PerturbationSummary};
+pub use perturbations::{Columns, CovariateValue, PerturbationCount, PerturbationSummary, SizeSummary, Unreadable};
 pub use suggestions::Suggestion;
+pub use transfer::Transfer;
 
 /// What the user says of the columns; what is left out is suggested.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -14,6 +14,7 @@ mod mechanisms;
 mod names;
 mod population;
 mod programmes;
+mod response;
 mod screen;
 mod truth;
 
