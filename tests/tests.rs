@@ -3,3 +3,4 @@
 
 mod metrics;
 mod evaluation;
+mod gene_decoder;
