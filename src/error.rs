@@ -1,5 +1,6 @@
 //! The one error type: its fields are the facts (what, where, how many, examples) and a hint tells how to go on.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// The result of everything in scflow that can fail.
@@ -161,13 +162,20 @@ impl Error {
             | Self::InvalidFile { hint, .. }
             | Self::NonFiniteLoss { hint, .. } => Some(hint),
             Self::OutputExists { .. } => Some("choose another output, or add --force to replace it"),
+            Self::Io { source, .. } => io_hint(source.kind()),
             _ => None,
         }
     }
 
     /// True where the user's input or command is at fault (exit status 2), false for a failure (exit status 1).
+    ///
+    /// A path that does not exist, may not be used, or lies on a full disk is for the user to put right.
     pub fn is_mistake(&self) -> bool {
-        !matches!(self, Self::Backend { .. } | Self::Io { .. } | Self::NonFiniteLoss { .. })
+        match self {
+            Self::Io { source, .. } => io_hint(source.kind()).is_some(),
+            Self::Backend { .. } | Self::NonFiniteLoss { .. } => false,
+            _ => true,
+        }
     }
 }
 
@@ -175,6 +183,25 @@ impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
         Self::backend("tensor operation", source)
     }
+}
+
+/// Tells how to go on after the failures of reading and writing that the user can put right; `None` for all others.
+fn io_hint(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::NotFound => "check the path: there is nothing of this name",
+        ErrorKind::PermissionDenied => {
+            "you may not read or write here: change the permissions, or choose another place"
+        }
+        ErrorKind::ReadOnlyFilesystem => "the disk is read-only: write to another place",
+        ErrorKind::StorageFull => "the disk is full: free some space, or write to another place",
+        ErrorKind::QuotaExceeded => "your share of the disk is used up: free some space, or write to another place",
+        ErrorKind::FileTooLarge => "the disk or your limits do not allow files of this size: write to another place",
+        ErrorKind::NotADirectory => "a part of the path is a file, not a folder: correct the path",
+        ErrorKind::IsADirectory => "this is a folder: give the path of a file",
+        ErrorKind::InvalidFilename => "this name is too long or holds characters that the disk does not allow",
+        ErrorKind::WouldBlock => "another program has the file open for writing: wait for it, or close it there",
+        _ => return None,
+    })
 }
 
 /// Lists the first names of many, in backticks.
@@ -187,4 +214,19 @@ fn list(names: &[String], most: usize) -> String {
         text.push_str(&format!(", and {} more", names.len() - most));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_for_the_user_to_put_right_and_a_failing_one_is_not() {
+        let io = |kind: ErrorKind| Error::Io { path: "x".into(), source: kind.into() };
+        assert!(io(ErrorKind::StorageFull).is_mistake());
+        assert!(io(ErrorKind::StorageFull).hint().unwrap().contains("full"));
+        assert!(!io(ErrorKind::Other).is_mistake());
+        assert_eq!(io(ErrorKind::Other).hint(), None);
+        assert!(!Error::backend("x", "y").is_mistake());
+    }
 }

@@ -4,3 +4,4 @@
 mod metrics;
 mod evaluation;
 mod gene_decoder;
+mod h5ad;

@@ -19,6 +19,8 @@ pub enum Value {
     Floats(Vec<f64>),
     /// A list of whole numbers.
     Integers(Vec<i64>),
+    /// A list of truths.
+    Booleans(Vec<bool>),
     /// Named values.
     Map(BTreeMap<String, Value>),
 }

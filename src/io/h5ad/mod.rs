@@ -1,0 +1,20 @@
+//! AnnData files (`.h5ad`): [`Cells`](crate::cells::Cells) on disk, as scanpy and anndata read and write them.
+//!
+//! Read: the encodings from anndata 0.5 (2018) to today's. Written: what anndata ≥ 0.8 reads. The layout is that of the
+//! AnnData specification, <https://anndata.readthedocs.io/en/stable/fileformat-prose.html> (November 2026).
+
+mod attributes;
+mod dense;
+mod failure;
+mod legacy;
+mod matrix;
+mod raw;
+mod read;
+mod source;
+mod table;
+mod target;
+mod uns;
+mod write;
+
+pub use read::{read, read_noting};
+pub use write::write;

@@ -1,0 +1,255 @@
+//! Writing a whole file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use ndarray::Array2;
+
+use super::target::{self, Target};
+use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
+use crate::{Error, Result};
+
+/// Writes a file, in place of whatever is at `path`; the same cells give the same bytes.
+///
+/// A column of `obs` or `var` whose name holds a `/` is written as anndata does it, in a group of its own; other names
+/// with a `/` are refused.
+///
+/// # Errors
+/// [`Error::ShapeMismatch`], [`Error::BadValues`] or [`Error::InvalidParameter`] if the cells cannot be written as they
+/// are (nothing is written then); [`Error::Io`] if the disk is full or read-only.
+pub fn write(path: &Path, cells: &Cells) -> Result<()> {
+    check(cells)?;
+    let bytes = target::image(path, |root| fill(root, cells))?;
+    fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
+}
+
+fn fill(root: &Target, cells: &Cells) -> Result<()> {
+    root.root_encoding()?;
+    sparse(root, "X", &cells.x)?;
+    let layers = root.group("layers", "dict", "0.1.0")?;
+    for (name, layer) in &cells.layers {
+        sparse(&layers, name, layer)?;
+    }
+    table(root, "obs", &cells.obs)?;
+    table(root, "var", &cells.var)?;
+    for (name, arrays) in [("obsm", &cells.obsm), ("varm", &cells.varm)] {
+        let group = root.group(name, "dict", "0.1.0")?;
+        for (key, array) in arrays {
+            dense(&group, key, array)?;
+        }
+    }
+    root.group("obsp", "dict", "0.1.0")?;
+    root.group("varp", "dict", "0.1.0")?;
+    mapping(root, "uns", &cells.uns)
+}
+
+/// Compressed sparse rows: both index arrays in 32 bits where they fit, else both in 64, as scipy wants them.
+fn sparse(parent: &Target, name: &str, matrix: &SparseMatrix) -> Result<()> {
+    let group = parent.group(name, "csr_matrix", "0.1.0")?;
+    group.list_attribute("shape", &[matrix.n_rows() as i64, matrix.n_columns() as i64])?;
+    group.numbers::<f32, f32>("data", matrix.values())?;
+    let fits = i32::try_from(matrix.n_stored()).is_ok() && i32::try_from(matrix.n_columns()).is_ok();
+    // A matrix without rows may have no offsets at all, but its file needs the one at which nothing starts.
+    let indptr: Vec<u64> = match matrix.indptr() {
+        [] => vec![0],
+        indptr => indptr.iter().map(|&offset| offset as u64).collect(),
+    };
+    if fits {
+        group.numbers::<u32, i32>("indices", matrix.indices())?;
+        group.numbers::<u64, i32>("indptr", &indptr)
+    } else {
+        group.numbers::<u32, i64>("indices", matrix.indices())?;
+        group.numbers::<u64, i64>("indptr", &indptr)
+    }
+}
+
+fn dense(parent: &Target, name: &str, array: &Array2<f32>) -> Result<()> {
+    let array = array.as_standard_layout();
+    let values = array.as_slice().unwrap_or_default();
+    parent.array::<f32, f32>(name, values, array.shape())
+}
+
+fn table(root: &Target, name: &str, annotations: &Annotations) -> Result<()> {
+    let group = root.group(name, "dataframe", "0.2.0")?;
+    let index_name = index_name(annotations);
+    group.text_attribute("_index", &index_name)?;
+    let names = target::texts(&group.name_of("column-order"), &annotations.names())?;
+    group.list_attribute("column-order", &names)?;
+    group.texts(&index_name, &annotations.index)?;
+    for (name, column) in &annotations.columns {
+        match name.rsplit_once('/') {
+            None => write_column(&group, name, column)?,
+            Some((parents, name)) => {
+                let (mut parents, last) = (parents.split('/'), name);
+                let first = group.plain_group(parents.next().unwrap_or_default())?;
+                let parent = parents.try_fold(first, |group, part| group.plain_group(part))?;
+                write_column(&parent, last, column)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `_index`, as anndata calls it, unless a column has that name.
+fn index_name(annotations: &Annotations) -> String {
+    let mut name = "_index".to_owned();
+    let is_taken = |name: &str| annotations.names().iter().any(|column| column.split('/').next() == Some(name));
+    while is_taken(&name) {
+        name.insert(0, '_');
+    }
+    name
+}
+
+fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
+    match column {
+        Column::Text(values) => group.texts(name, values),
+        Column::Float(values) => group.array::<f64, f64>(name, values, &[values.len()]),
+        Column::Integer(values) => group.array::<i64, i64>(name, values, &[values.len()]),
+        Column::Boolean(values) => group.array::<bool, bool>(name, values, &[values.len()]),
+        Column::Categorical { codes, categories, ordered } => {
+            let group = group.group(name, "categorical", "0.2.0")?;
+            group.attribute("ordered", ordered)?;
+            group.texts("categories", categories)?;
+            // The width that pandas would choose.
+            match categories.len() {
+                0..=127 => group.array::<i32, i8>("codes", codes, &[codes.len()]),
+                128..=32767 => group.array::<i32, i16>("codes", codes, &[codes.len()]),
+                _ => group.array::<i32, i32>("codes", codes, &[codes.len()]),
+            }
+        }
+    }
+}
+
+fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>) -> Result<()> {
+    let group = parent.group(name, "dict", "0.1.0")?;
+    for (key, value) in map {
+        match value {
+            Value::Text(text) => group.text(key, text)?,
+            Value::Float(value) => group.scalar(key, *value)?,
+            Value::Integer(value) => group.scalar(key, *value)?,
+            Value::Boolean(value) => group.scalar(key, *value)?,
+            Value::Texts(values) => group.texts(key, values)?,
+            Value::Floats(values) => group.array::<f64, f64>(key, values, &[values.len()])?,
+            Value::Integers(values) => group.array::<i64, i64>(key, values, &[values.len()])?,
+            Value::Booleans(values) => group.array::<bool, bool>(key, values, &[values.len()])?,
+            Value::Map(inner) => mapping(&group, key, inner)?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure, before anything is written, that the cells can be written.
+fn check(cells: &Cells) -> Result<()> {
+    let (n_cells, n_genes) = (cells.obs.index.len(), cells.var.index.len());
+    let fits = |what: String, found: (usize, usize)| {
+        if found == (n_cells, n_genes) {
+            return Ok(());
+        }
+        let expected = format!("{n_cells} × {n_genes}, the rows of obs and of var");
+        Err(Error::ShapeMismatch { what, expected, got: format!("{} × {}", found.0, found.1) })
+    };
+    fits("X".into(), (cells.x.n_rows(), cells.x.n_columns()))?;
+    for (name, layer) in &cells.layers {
+        check_key("layers", name)?;
+        fits(format!("layers/{name}"), (layer.n_rows(), layer.n_columns()))?;
+    }
+    for (slot, arrays, n_rows) in [("obsm", &cells.obsm, n_cells), ("varm", &cells.varm, n_genes)] {
+        for (name, array) in arrays {
+            check_key(slot, name)?;
+            check_rows(format!("{slot}/{name}"), n_rows, array.nrows())?;
+        }
+    }
+    check_table("obs", &cells.obs)?;
+    check_table("var", &cells.var)?;
+    check_mapping("uns", &cells.uns)
+}
+
+fn check_rows(what: String, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch { what, expected: format!("{expected} rows"), got: format!("{got} rows") })
+}
+
+fn check_table(table: &str, annotations: &Annotations) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (name, column) in &annotations.columns {
+        name.split('/').try_for_each(|part| check_key(table, part).map_err(|_| bad_key(table, name)))?;
+        if !seen.insert(name.as_str()) {
+            return Err(Error::InvalidParameter {
+                name: format!("column of {table}"),
+                value: name.clone(),
+                reason: "there are two columns of this name".into(),
+            });
+        }
+        check_rows(format!("{table}/{name}"), annotations.index.len(), column.len())?;
+        if let Column::Categorical { codes, categories, .. } = column {
+            check_categories(table, name, codes, categories)?;
+        }
+    }
+    // `a` and `a/b` cannot both be columns: the one is an array, the other needs a group of that name.
+    let parents = |name: &str| name.match_indices('/').map(|(at, _)| name[..at].to_owned()).collect::<Vec<_>>();
+    let clash = seen.iter().flat_map(|name| parents(name)).find(|parent| seen.contains(parent.as_str()));
+    match clash {
+        Some(name) => Err(Error::InvalidParameter {
+            name: format!("column of {table}"),
+            value: name,
+            reason: "another column's name begins with this name and a `/`; rename one of them".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_categories(table: &str, name: &str, codes: &[i32], categories: &[String]) -> Result<()> {
+    let bad = |problem: &str, n_bad, n_total, examples| {
+        Err(Error::BadValues {
+            place: format!("{table}/{name}"),
+            problem: problem.into(),
+            n_bad,
+            n_total,
+            examples,
+            hint: "every category once, and codes from −1 to the number of categories − 1".into(),
+        })
+    };
+    let mut seen = BTreeSet::new();
+    let twice: Vec<&String> = categories.iter().filter(|category| !seen.insert(category.as_str())).collect();
+    if !twice.is_empty() {
+        return bad(
+            "categories given twice",
+            twice.len(),
+            categories.len(),
+            twice.into_iter().take(3).cloned().collect(),
+        );
+    }
+    let wrong: Vec<i32> =
+        codes.iter().copied().filter(|&code| code < -1 || i64::from(code) >= categories.len() as i64).collect();
+    if !wrong.is_empty() {
+        let examples = wrong.iter().take(3).map(i32::to_string).collect();
+        return bad("codes without a category", wrong.len(), codes.len(), examples);
+    }
+    Ok(())
+}
+
+fn check_mapping(slot: &str, map: &BTreeMap<String, Value>) -> Result<()> {
+    for (key, value) in map {
+        check_key(slot, key)?;
+        if let Value::Map(inner) = value {
+            check_mapping(&format!("{slot}/{key}"), inner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that a name can stand in an HDF5 file.
+fn check_key(slot: &str, key: &str) -> Result<()> {
+    if key.is_empty() || key == "." || key.contains(['/', '\0']) { Err(bad_key(slot, key)) } else { Ok(()) }
+}
+
+fn bad_key(slot: &str, key: &str) -> Error {
+    Error::InvalidParameter {
+        name: format!("name in {slot}"),
+        value: key.to_owned(),
+        reason: "an AnnData file cannot hold a name that is empty, is `.`, or holds a `/` or a NUL character".into(),
+    }
+}
