@@ -18,8 +18,7 @@ impl GeneDecoder {
         let scatter = |value: fn(&Scatter) -> f64| -> ArrayD<f32> {
             self.scatter.iter().map(|scatter| value(scatter) as f32).collect::<Array1<f32>>().into_dyn()
         };
-        let scalars =
-            Array1::from(vec![self.target_sum, self.largest_total, self.library.residual, self.library.median]);
+        let scalars = Array1::from(vec![self.target_sum, self.largest_total, self.library.median]);
         [
             ("scalars", scalars.into_dyn()),
             ("scale", self.scale.clone().into_dyn()),
@@ -50,7 +49,7 @@ impl GeneDecoder {
         let (n_components, n_genes) = weights.dim();
         let n_features = n_components + N_PATTERNS;
         let genes = |name: &str| vector(arrays, name, n_genes);
-        let scalars = vector(arrays, "scalars", 4)?;
+        let scalars = vector(arrays, "scalars", 3)?;
         let scatter = genes("dispersion")?
             .iter()
             .zip(&genes("rounding")?)
@@ -72,8 +71,7 @@ impl GeneDecoder {
                 centre: vector(arrays, "library_centre", n_features)?,
                 scale: vector(arrays, "library_scale", n_features)?,
                 coefficients: vector(arrays, "library_coefficients", n_features + 1)?,
-                residual: scalars[2],
-                median: scalars[3],
+                median: scalars[2],
             },
         })
     }

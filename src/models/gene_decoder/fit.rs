@@ -68,31 +68,33 @@ impl Block {
         rates
     }
 
-    /// The mean loss of some cells, and its gradient.
+    /// The mean over cells of the loss, summed over genes.
+    pub fn loss(&self, scaled: ArrayView2<f32>, counts: ArrayView2<f32>, libraries: &[f32]) -> f64 {
+        let predictors = scaled.dot(&self.weights) + &self.bias;
+        let losses = predictors
+            .indexed_iter()
+            .map(|((cell, gene), &predictor)| self.link(gene).loss(predictor, counts[[cell, gene]], libraries[cell]));
+        losses.sum::<f64>() / libraries.len() as f64
+    }
+
+    /// The gradient of [`Self::loss`].
     ///
     /// **Shapes** `scaled`: (minibatch, n_components); `counts`: (minibatch, n_genes); `libraries`: (minibatch).
-    fn loss_and_gradient(
-        &self,
-        scaled: ArrayView2<f32>,
-        counts: ArrayView2<f32>,
-        libraries: &[f32],
-    ) -> (f64, Gradient) {
+    fn gradient(&self, scaled: ArrayView2<f32>, counts: ArrayView2<f32>, libraries: &[f32]) -> Gradient {
         let n = libraries.len() as f32;
         let n_genes = self.bias.len();
         let links: Vec<Link> = (0..n_genes).map(|gene| self.link(gene)).collect();
         let mut slopes = scaled.dot(&self.weights); // (minibatch, n_genes): predictors, then the slopes by them
         let (mut bias, mut log_softness) = (Array1::zeros(n_genes), Array1::zeros(n_genes));
-        let mut loss = 0.0;
         for ((mut row, counts), &library) in slopes.rows_mut().into_iter().zip(counts.rows()).zip(libraries) {
             for gene in 0..n_genes {
                 let found = links[gene].slopes(row[gene] + self.bias[gene], counts[gene], library);
-                loss += f64::from(found.loss);
                 row[gene] = found.predictor / n;
                 bias[gene] += found.predictor / n;
                 log_softness[gene] += found.log_softness / n;
             }
         }
-        (loss / f64::from(n), Gradient { weights: scaled.t().dot(&slopes), bias, log_softness })
+        Gradient { weights: scaled.t().dot(&slopes), bias, log_softness }
     }
 }
 
@@ -196,23 +198,22 @@ pub(super) fn start(training: &Training, counts: &Array2<f32>, linear: ArrayView
     }
 }
 
-/// Fits a block with Adam: a warm-up, then a cosine down to zero. The last loss comes back with it.
+/// Fits a block with Adam: a warm-up, then a cosine down to zero.
 pub(super) fn optimize(
     mut block: Block,
     training: &Training,
     counts: &Array2<f32>,
     steps: &[Vec<usize>],
     learning_rate: f64,
-) -> (Block, f64) {
+) -> Block {
     const WARM_UP: f64 = 20.0;
     let mut weights = Moments::like(&block.weights);
     let mut bias = Moments::like(&block.bias);
     let mut softness = Moments::like(&block.log_softness);
-    let mut last = 0.0;
     for (step, cells) in steps.iter().enumerate() {
         let libraries: Vec<f32> = cells.iter().map(|&cell| training.libraries[cell] as f32).collect();
         let scaled = training.scaled.select(Axis(0), cells);
-        let (loss, gradient) = block.loss_and_gradient(scaled.view(), counts.select(Axis(0), cells).view(), &libraries);
+        let gradient = block.gradient(scaled.view(), counts.select(Axis(0), cells).view(), &libraries);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps.len() as f64).cos());
         let rate = (learning_rate * cosine * ((step as f64 + 1.0) / WARM_UP).min(1.0)) as f32;
         weights.step(&mut block.weights, &gradient.weights, step, rate);
@@ -220,9 +221,8 @@ pub(super) fn optimize(
         // Three times the rate: the bend has far to go from its common start.
         softness.step(&mut block.log_softness, &gradient.log_softness, step, 3.0 * rate);
         block.log_softness.mapv_inplace(|value| value.clamp(SOFTNESS_RANGE.0.ln(), SOFTNESS_RANGE.1.ln()));
-        last = loss;
     }
-    (block, last)
+    block
 }
 
 #[cfg(test)]
@@ -252,12 +252,12 @@ mod tests {
     fn every_parameter_has_the_gradient_of_finite_differences() {
         const STEP: f32 = 1e-2;
         let (block, scaled, counts, libraries) = example();
-        let (_, gradient) = block.loss_and_gradient(scaled.view(), counts.view(), &libraries);
+        let gradient = block.gradient(scaled.view(), counts.view(), &libraries);
         let difference = |change: &dyn Fn(&mut Block, f32)| {
             let at = |step: f32| {
                 let mut moved = block.clone();
                 change(&mut moved, step);
-                moved.loss_and_gradient(scaled.view(), counts.view(), &libraries).0
+                moved.loss(scaled.view(), counts.view(), &libraries)
             };
             (at(STEP) - at(-STEP)) / f64::from(2.0 * STEP)
         };

@@ -1,11 +1,7 @@
 //! Which of the given library sizes fits which cell.
 
-use ndarray::{Array1, Array2, ArrayView2, s};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
-
 use super::least_squares;
+use ndarray::{Array1, Array2, ArrayView2, s};
 
 /// A ridge regression of ln(library size) on components and on the rates' pattern.
 ///
@@ -19,8 +15,6 @@ pub(super) struct LibraryModel {
     pub scale: Array1<f32>,
     /// The intercept, then one number per feature.
     pub coefficients: Array1<f32>,
-    /// Standard deviation of the residual.
-    pub residual: f32,
     /// The median library size of the training cells.
     pub median: f32,
 }
@@ -69,7 +63,6 @@ impl LibraryModel {
             centre: Array1::zeros(n_features),
             scale: Array1::ones(n_features),
             coefficients: Array1::zeros(n_features + 1),
-            residual: 1.0,
             median: 1.0,
         }
     }
@@ -95,28 +88,24 @@ impl LibraryModel {
         let ridge = vec![10.0; n_features]; // ten cells' worth
         let solved =
             least_squares::solve(design.t().dot(&design).view(), &ridge, target.insert_axis(ndarray::Axis(0)).view());
-        let residual = &logs - intercept - design.dot(&solved.row(0));
         let mut coefficients = Array1::from_elem(n_features + 1, intercept as f32);
         coefficients.slice_mut(s![1..]).assign(&solved.row(0).mapv(|value| value as f32));
-        let residual = (residual.dot(&residual) / n_cells as f64).sqrt() as f32;
-        Self { centre, scale, coefficients, residual, median }
+        Self { centre, scale, coefficients, median }
     }
 
-    /// ln(library size) that the components suggest, with the scatter that the training cells had about it.
-    fn draw(&self, scaled: ArrayView2<f32>, rates: ArrayView2<f32>, seed: u64) -> Vec<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    /// ln(library size) that the components suggest.
+    fn suggest(&self, scaled: ArrayView2<f32>, rates: ArrayView2<f32>) -> Vec<f64> {
         let features = features(scaled, rates, self.median);
         features
             .rows()
             .into_iter()
             .map(|row| {
-                let mut predicted = f64::from(self.coefficients[0]);
+                let mut suggested = f64::from(self.coefficients[0]);
                 for (feature, &value) in row.iter().enumerate() {
                     let standard = (value - f64::from(self.centre[feature])) / f64::from(self.scale[feature]);
-                    predicted += f64::from(self.coefficients[feature + 1]) * standard;
+                    suggested += f64::from(self.coefficients[feature + 1]) * standard;
                 }
-                let noise: f64 = StandardNormal.sample(&mut rng);
-                predicted + f64::from(self.residual) * noise
+                suggested
             })
             .collect()
     }
@@ -128,9 +117,8 @@ impl LibraryModel {
         rates: ArrayView2<f32>,
         library_sizes: &[f64],
         members: &[Vec<usize>],
-        seed: u64,
     ) -> Vec<f64> {
-        let suggested = self.draw(scaled, rates, seed);
+        let suggested = self.suggest(scaled, rates);
         let mut assigned = library_sizes.to_vec();
         for cells in members {
             let mut by_suggestion = cells.clone();

@@ -18,10 +18,8 @@ pub(super) struct Link {
     pub target_sum: f32,
 }
 
-/// The loss of one count, and its derivatives.
+/// The derivatives of the loss of one count.
 pub(super) struct Slopes {
-    /// rate · library − count · ln(rate), the Poisson deviance up to what the rate does not change.
-    pub loss: f32,
     /// By the linear predictor.
     pub predictor: f32,
     /// By the logarithm of the softness.
@@ -35,23 +33,35 @@ impl Link {
         self.floor + y.exp_m1() / self.target_sum
     }
 
-    /// The loss of a count and its slopes.
+    /// The loss of a count: rate · library − count · ln(rate), the Poisson deviance up to what the rate does not change.
+    pub fn loss(&self, predictor: f32, count: f32, library: f32) -> f64 {
+        let rate = f64::from(self.rate(predictor));
+        f64::from(library) * rate - f64::from(count) * rate.ln()
+    }
+
+    /// The slopes of [`Self::loss`].
     pub fn slopes(&self, predictor: f32, count: f32, library: f32) -> Slopes {
         let e = predictor / self.softness;
-        let bend = softplus(e);
-        let sigmoid = 1.0 / (1.0 + (-e).exp());
+        if e < -FLAT {
+            return Slopes { predictor: 0.0, log_softness: 0.0 };
+        }
+        let small = (-e.abs()).exp();
+        let bend = e.max(0.0) + small.ln_1p();
+        let sigmoid = if e > 0.0 { 1.0 } else { small } / (1.0 + small);
         let free = self.softness * bend;
         let y = free.min(self.ceiling);
         let grown = y.exp();
         let rate = self.floor + (grown - 1.0) / self.target_sum;
-        let loss = library * rate - count * rate.ln();
         let mut by_y = (library - count / rate) * grown / self.target_sum;
         if free > self.ceiling && by_y < 0.0 {
             by_y = 0.0; // it would rise further, and cannot
         }
-        Slopes { loss, predictor: by_y * sigmoid, log_softness: by_y * self.softness * (bend - sigmoid * e) }
+        Slopes { predictor: by_y * sigmoid, log_softness: by_y * self.softness * (bend - sigmoid * e) }
     }
 }
+
+/// So many bends below zero the link is flat to single precision.
+const FLAT: f32 = 16.0;
 
 /// ln(1 + eˣ).
 fn softplus(x: f32) -> f32 {
@@ -72,7 +82,7 @@ mod tests {
                 let slopes = LINK.slopes(predictor, count, 6.0);
                 let at = |p: f32, l: f32| {
                     let link = Link { softness: 0.4 * l.exp(), ..LINK };
-                    f64::from(link.slopes(p, count, 6.0).loss)
+                    link.loss(p, count, 6.0)
                 };
                 let by_predictor = (at(predictor + STEP, 0.0) - at(predictor - STEP, 0.0)) / f64::from(2.0 * STEP);
                 let by_softness = (at(predictor, STEP) - at(predictor, -STEP)) / f64::from(2.0 * STEP);

@@ -167,13 +167,12 @@ impl GeneDecoder {
         embedding: ArrayView2<f32>,
         library_sizes: &[f64],
         groups: &[usize],
-        seed: u64,
     ) -> Result<Vec<f64>> {
         self.check_cells(embedding, library_sizes, groups)?;
         let scaled = &embedding / &self.scale;
         let rates = self.scaled_rates(scaled.view());
         let members: Vec<Vec<usize>> = members(groups).into_values().collect();
-        Ok(self.library.assign(scaled.view(), rates.view(), library_sizes, &members, seed))
+        Ok(self.library.assign(scaled.view(), rates.view(), library_sizes, &members))
     }
 
     /// Draws counts; the same seed gives the same counts on any number of threads.
@@ -278,7 +277,11 @@ fn fit_block(
 ) -> Result<(Block, Vec<Scatter>)> {
     let counts = fit::dense_block(training.counts, genes);
     let start = fit::start(training, &counts, linear, params.target_sum);
-    let (block, loss) = fit::optimize(start, training, &counts, steps, params.learning_rate);
+    let block = fit::optimize(start, training, &counts, steps, params.learning_rate);
+    let last = steps.last().map_or(&[][..], Vec::as_slice);
+    let libraries: Vec<f32> = last.iter().map(|&cell| training.libraries[cell] as f32).collect();
+    let loss =
+        block.loss(training.scaled.select(Axis(0), last).view(), counts.select(Axis(0), last).view(), &libraries);
     if !loss.is_finite() || block.weights.iter().chain(&block.bias).any(|value| !value.is_finite()) {
         return Err(Error::NonFiniteLoss {
             step: steps.len(),
