@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin_cmd;
 use ndarray::Array2;
+use predicates::prelude::*;
+use predicates::str::contains;
 use scflow::conditions::{Condition, Perturbation};
+use scflow::io::h5ad;
 use scflow::models::reference::Effects;
 use scflow::synthetic::{Interactions, Screen, ScreenDesign, simulate};
 
@@ -67,4 +72,77 @@ fn the_additive_estimate_beats_the_control_and_fails_only_where_parts_interact()
     assert!(none < 0.03, "{none}");
     assert!((0.1..0.6).contains(&readable), "{readable}");
     assert!((0.1..0.6).contains(&hidden), "{hidden}");
+}
+
+fn scflow(arguments: &[&str]) -> Command {
+    let mut command = cargo_bin_cmd!("scflow");
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn the_same_seed_writes_the_same_bytes_whatever_the_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        let small = ["--cells", "300", "--genes", "150", "--singles", "4", "--pairs", "5", "--cell-types", "2"];
+        let output = ["simulate", "-o", path.to_str().unwrap()];
+        scflow(&[&output[..], &small, more].concat()).assert().success().stderr(contains("next: scflow inspect"));
+        std::fs::read(path).unwrap()
+    };
+    let first = write("first.h5ad", &["--seed", "7", "--threads", "1"]);
+    assert!(first == write("second.h5ad", &["--seed", "7", "--threads", "3"]));
+    assert!(first != write("third.h5ad", &["--seed", "8"]));
+    let path = folder.path().join("first.h5ad");
+    let cells = h5ad::read(&path).unwrap();
+    assert_eq!((cells.n_cells(), cells.n_genes()), (300, 150));
+    assert_eq!(cells.varm["simulation_effects"].dim(), (150, 10));
+    let words = contains("made by `scflow simulate`").and(contains("pairs")).and(contains("scflow preprocess"));
+    scflow(&["inspect", path.to_str().unwrap()]).assert().success().stdout(words);
+}
+
+#[test]
+fn an_output_that_exists_is_kept_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("screen.h5ad");
+    h5ad::write(&path, &simulate(&SMALLEST).unwrap().cells).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let arguments = ["simulate", "-o", path.to_str().unwrap(), "--cells", "50", "--genes", "100", "--seed", "3"];
+    scflow(&arguments).assert().code(2).stderr(contains("exists").and(contains("--force")));
+    assert!(std::fs::read(&path).unwrap() == before);
+    scflow(&[&arguments[..], &["--force"]].concat()).assert().success();
+    assert!(std::fs::read(&path).unwrap() != before);
+}
+
+const SMALLEST: ScreenDesign = ScreenDesign {
+    cells: 4,
+    genes: 100,
+    singles: 2,
+    pairs: 1,
+    cell_types: 1,
+    batches: 1,
+    interactions: Interactions::Hidden,
+    seed: 0,
+};
+
+#[test]
+fn values_that_cannot_work_end_with_status_2_and_name_the_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("screen.h5ad");
+    for (flag, value, words) in [
+        ("--cells", "0", "--cells = `0`"),
+        ("--cells", "36", "37 conditions"),
+        ("--cells", "many", "--cells"),
+        ("--genes", "20", "--genes = `20`: must be between 100 and"),
+        ("--singles", "0", "--singles = `0`"),
+        ("--pairs", "29", "at most 28 pairs"),
+        ("--cell-types", "0", "--cell-types = `0`"),
+        ("--batches", "0", "--batches = `0`"),
+        ("--interactions", "some", "possible values: readable, hidden, none"),
+        ("--seed", "-1", "--seed"),
+    ] {
+        let arguments = ["simulate", "-o", path.to_str().unwrap(), &format!("{flag}={value}")];
+        scflow(&arguments).assert().code(2).stderr(contains(words));
+        assert!(!path.exists());
+    }
 }

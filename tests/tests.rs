@@ -5,6 +5,7 @@ mod simulate;
 mod metrics;
 mod preprocess;
 mod evaluation;
+mod h5ad;
 mod report;
 mod run;
 mod architecture;

@@ -45,9 +45,7 @@ enum Verb {
 impl Cli {
     /// Runs the verb that was asked for.
     pub fn run(self) -> anyhow::Result<()> {
-        if let Some(n_threads) = self.shared.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?;
-        }
+        set_threads(self.shared.threads)?;
         let shared = &self.shared;
         match self.verb {
             Verb::Simulate(arguments) => arguments.run(shared),
@@ -60,4 +58,26 @@ impl Cli {
             Verb::Run(arguments) => arguments.run(shared),
         }
     }
+}
+
+/// Sets the number of threads of everything underneath; all cores if absent.
+fn set_threads(n_threads: Option<usize>) -> anyhow::Result<()> {
+    let n_threads = match n_threads {
+        Some(0) => anyhow::bail!(crate::Error::InvalidParameter {
+            name: "threads".into(),
+            value: "0".into(),
+            reason: "at least one is needed".into(),
+        }),
+        Some(n) => n,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    // The tensor library reads these at every call and, without them, asks the system for the number of cores each time;
+    // its own pool for sums and products of tensors waits in busy loops, which costs more than it gains here.
+    // SAFETY: no other thread has been started yet.
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", n_threads.to_string());
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?;
+    Ok(())
 }

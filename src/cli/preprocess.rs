@@ -67,7 +67,7 @@ pub struct Arguments {
     /// How many principal components are fitted.
     #[arg(long, value_name = "N", default_value_t = 50)]
     n_components: usize,
-    /// Seed, accepted as by every stage; nothing here is drawn, so every seed gives the same file.
+    /// Seed, accepted as by every stage; nothing is drawn here, so it changes no number.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }

@@ -4,12 +4,21 @@ use std::str::FromStr;
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder};
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, SplitDelimiterBehavior,
+    TokenizerBuilder,
+};
 
 use crate::{Error, Result};
 
 /// At most this many tokens; the 256 bytes are always among them, so that no text is ever dropped.
 const MOST_TOKENS: usize = 4096;
+
+/// Words end at white space, with the punctuation before it apart: `MAP2K6`, `IL-6` and `1.5` are one word each, and `B` is
+/// the same word in `A + B` and in `A + B:`.
+const WORDS: &str = r" ?[^\s.,:;!?]+(?:[.,:;!?]+[^\s.,:;!?]+)*|[.,:;!?]+|\s+";
 
 /// A byte-level byte-pair encoding.
 #[derive(Debug, Clone)]
@@ -30,12 +39,15 @@ impl Tokenizer {
             .min_frequency(0)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
+        let words =
+            Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
+        let pieces = Sequence::new(vec![words.into(), ByteLevel::new(false, true, false).into()]);
         let mut tokenizer =
             TokenizerBuilder::<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>::new(
             )
             .with_model(BPE::default())
             .with_normalizer(None)
-            .with_pre_tokenizer(Some(ByteLevel::new(false, true, true).into()))
+            .with_pre_tokenizer(Some(pieces.into()))
             .with_post_processor(None)
             .with_decoder(Some(ByteLevel::default().into()))
             .build()
@@ -94,7 +106,11 @@ mod tests {
     fn words_of_the_texts_become_single_tokens_and_no_byte_is_dropped() {
         let texts = ["a T cell perturbed with KLF1 + MAP2K6", "a B cell perturbed with drug A"].map(String::from);
         let tokenizer = Tokenizer::fit(&texts).unwrap();
-        assert_eq!(tokenizer.encode(" KLF1").unwrap().len(), 1);
+        for word in [" KLF1", " MAP2K6"] {
+            assert_eq!(tokenizer.encode(word).unwrap().len(), 1);
+        }
+        let (open, closed) = (tokenizer.encode("a drug A").unwrap(), tokenizer.encode("a drug A:").unwrap());
+        assert_eq!(open, closed[..open.len()]);
         for text in ["GENE13 + drug_7 µM β", &texts[0]] {
             assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), *text);
         }

@@ -14,6 +14,8 @@ use crate::{Error, Result};
 const CELLS_AT_A_TIME: usize = 256;
 /// Genes whose rows of the covariance are one piece of parallel work; fixed, so that no sum depends on the threads.
 const GENES_PER_PANEL: usize = 128;
+/// The covariance of more genes, and its eigenvectors, would take gigabytes and many minutes.
+const MOST_GENES: usize = 10_000;
 /// A component with a smaller share of the largest variance than this is rounding error.
 const LEAST_VARIANCE: f64 = 1e-12;
 
@@ -39,8 +41,8 @@ impl Pca {
     /// **Shapes** `x`: (n_cells, n_genes), log-normalised; `rows`: training cells; `columns`: genes, rising
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, or if fewer components
-    /// have any variance.
+    /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, if fewer components have
+    /// any variance, or if there are more than 10,000 genes.
     pub fn fit(x: &SparseMatrix, rows: &[usize], columns: &[usize], n_components: usize) -> Result<Self> {
         let invalid = |reason: String| Error::InvalidParameter {
             name: "n_components".into(),
@@ -53,6 +55,13 @@ impl Pca {
             return Err(invalid(format!(
                 "{cells} training cells and {genes} variable genes allow 1 to {most} components"
             )));
+        }
+        if columns.len() > MOST_GENES {
+            return Err(Error::InvalidParameter {
+                name: "n_top_genes".into(),
+                value: columns.len().to_string(),
+                reason: format!("components are fitted to at most {MOST_GENES} genes"),
+            });
         }
         let mean = x.column_means(rows);
         let covariance = covariance(x, rows, columns, &mean);

@@ -12,11 +12,11 @@ pub enum Scale {
     Empty,
     /// Whole numbers from 0.
     Counts,
-    /// log1p of values that have one sum in every cell.
+    /// log1p of values that have one sum in every cell, or that are multiples of one value in each cell.
     LogNormalized,
     /// Fractional values, small enough for logarithms.
     Logarithmic,
-    /// Fractional values with one sum in every cell.
+    /// Fractional values with one sum in every cell, or that are multiples of one value in each cell.
     Normalized,
     /// Values below zero.
     Centered,
@@ -31,7 +31,7 @@ impl Scale {
             Self::Empty => "nothing",
             Self::Counts => "counts",
             Self::LogNormalized => "log1p of normalised counts",
-            Self::Logarithmic => "log-transformed values",
+            Self::Logarithmic => "log-transformed values, perhaps",
             Self::Normalized => "normalised counts, not log-transformed",
             Self::Centered => "centred or scaled values",
             Self::Unclear => "unclear",
@@ -121,13 +121,21 @@ impl MatrixSummary {
         }
         let fractional = format!("{:.0} % are fractional", 100.0 * self.n_fractional as f64 / self.n_nonzero as f64);
         if self.max < LARGEST_LOGARITHM {
-            if let Some(sum) = equal_sum(sums(matrix, |value| f64::from(value).exp_m1())) {
+            let undo = |value: f32| f64::from(value).exp_m1();
+            if let Some(sum) = equal_sum(sums(matrix, undo)) {
                 return (Scale::LogNormalized, format!("exp(x) − 1 sums to {sum:.0} in every cell"));
+            }
+            if are_multiples(matrix, undo) {
+                let evidence = "within each cell, exp(x) − 1 is a multiple of its smallest value";
+                return (Scale::LogNormalized, evidence.into());
             }
             return (Scale::Logarithmic, format!("{fractional}, the largest is {:.1}", self.max));
         }
         if let Some(sum) = equal_sum(sums(matrix, f64::from)) {
             return (Scale::Normalized, format!("{fractional}, every cell sums to {sum:.0}"));
+        }
+        if are_multiples(matrix, f64::from) {
+            return (Scale::Normalized, "within each cell, values are multiples of the smallest one".into());
         }
         (Scale::Unclear, format!("{fractional}, up to {:.1}, and cells differ in their sums", self.max))
     }
@@ -143,6 +151,34 @@ fn equal_sum(mut sums: Vec<f64>) -> Option<f64> {
     let middle = median(&mut sums);
     let equal = sums.iter().all(|sum| (sum - middle).abs() <= EQUAL_SUMS * middle.abs());
     (equal && sums.len() >= MIN_CELLS).then_some(middle)
+}
+
+/// At most this many cells are asked for multiples,
+const N_ASKED: usize = 500;
+/// each with this many values or more,
+const MIN_VALUES: usize = 5;
+/// and this share must agree: the smallest count of a cell need not be 1.
+const AGREEING: f64 = 0.8;
+
+/// True if the values of most cells are whole multiples of the smallest one, as counts divided by a size factor are.
+fn are_multiples(matrix: &SparseMatrix, undo: impl Fn(f32) -> f64) -> bool {
+    let step = matrix.n_rows().div_ceil(N_ASKED).max(1);
+    let (mut n_asked, mut n_agreeing) = (0, 0);
+    for row in (0..matrix.n_rows()).step_by(step) {
+        let values: Vec<f64> = matrix.row(row).1.iter().filter(|value| **value > 0.0).map(|&v| undo(v)).collect();
+        if values.len() < MIN_VALUES {
+            continue;
+        }
+        let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        // Rounding to 32 bits grows with the value.
+        let is_multiple = |value: &f64| {
+            let ratio = value / smallest;
+            (ratio - ratio.round()).abs() < 0.02 + 1e-5 * ratio
+        };
+        n_asked += 1;
+        n_agreeing += usize::from(values.iter().all(is_multiple));
+    }
+    n_asked >= MIN_CELLS && f64::from(n_agreeing as u32) >= AGREEING * f64::from(n_asked as u32)
 }
 
 /// The median; 0 of nothing.
@@ -178,10 +214,25 @@ mod tests {
         assert_eq!(map(&|value, _| value), Scale::Counts);
         assert_eq!(map(&|value, sum| 1e4 * value / sum), Scale::Normalized);
         assert_eq!(map(&|value, sum| (1e4 * value / sum).ln_1p()), Scale::LogNormalized);
-        assert_eq!(map(&|value, _| value.ln_1p()), Scale::Logarithmic);
+        assert_eq!(map(&|value, _| (0.1 + 0.1 * value * value).ln()), Scale::Centered);
+        assert_eq!(map(&|value, _| value.sqrt()), Scale::Logarithmic);
         assert_eq!(map(&|value, _| value - 2.0), Scale::Centered);
         assert_eq!(map(&|value, _| 7.3 * value), Scale::Unclear);
         assert_eq!(map(&|_, _| 0.0), Scale::Empty);
+    }
+
+    #[test]
+    fn a_part_of_the_genes_still_shows_that_counts_were_normalised() {
+        let row = |cell: usize, transform: &dyn Fn(f32) -> f32| {
+            let count = |gene: usize| 1.0 + ((cell * 7 + gene * gene) % 5) as f32;
+            (0..8).map(|gene| (gene as u32, if gene == 0 { transform(1.0) } else { transform(count(gene)) })).collect()
+        };
+        let of = |transform: &dyn Fn(f32, f32) -> f32| {
+            let rows = (0..9).map(|cell| row(cell, &|count| transform(count, 7.0 + cell as f32)));
+            MatrixSummary::new("X", &SparseMatrix::from_rows(8, rows)).looks_like
+        };
+        assert_eq!(of(&|count, size| (count / size).ln_1p()), Scale::LogNormalized);
+        assert_eq!(of(&|count, size| 100.0 * count / size), Scale::Normalized);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What to mend and what to type next.
 
-use super::perturbations::{CovariateValue, FEW_CELLS, PerturbationSummary};
+use super::perturbations::{FEW_CELLS, PerturbationSummary};
+use super::text::{grouped, number};
 use super::{Inspection, MatrixSummary, Next, Origin, Scale};
 use crate::conditions::Perturbation;
 
@@ -29,6 +30,9 @@ fn preprocess(inspection: &Inspection, file: &str) -> Next {
     let counts = counts_flag(&inspection.matrices);
     if let Err(remark) = &counts {
         remarks.push(remark.clone());
+        if inspection.notes.iter().any(|note| note.starts_with("`raw")) {
+            remarks.push("the file has a part `raw`, which may hold them: in Python, adata.raw.to_adata()".into());
+        }
     }
     let Some(summary) = &inspection.perturbations else {
         let (remark, command) = which_column(inspection, file);
@@ -57,9 +61,10 @@ fn preprocess(inspection: &Inspection, file: &str) -> Next {
     }
     if let Some((column, middle)) = inspection.larger_library_sizes.first() {
         remarks.push(format!(
-            "obs[\"{column}\"] (median {middle:.0}) is larger than the sums of X (median {:.0}): X holds a part of the \
-             genes, so library sizes come from the column",
-            inspection.matrices[0].median_sum
+            "obs[\"{column}\"] (median {}) is larger than the sums of X (median {}): X holds a part of the genes, so \
+             library sizes come from the column",
+            number(*middle),
+            number(inspection.matrices[0].median_sum)
         ));
         command.push(format!("--size-factors {}", quote(column)));
     }
@@ -83,7 +88,8 @@ fn defects(inspection: &Inspection) -> Vec<String> {
     if x.n_nan + x.n_infinite > 0 {
         remarks.push(format!(
             "X holds {} NaN and {} infinite values: find where they come from and mend them first",
-            x.n_nan, x.n_infinite
+            grouped(x.n_nan),
+            grouped(x.n_infinite)
         ));
     }
     for duplicates in &inspection.duplicates {
@@ -98,7 +104,8 @@ fn defects(inspection: &Inspection) -> Vec<String> {
     let Some(summary) = &inspection.perturbations else { return remarks };
     let column = &summary.column;
     if summary.n_missing > 0 {
-        remarks.push(format!("{} cells have no value in obs[\"{column}\"]: fill it or remove them", summary.n_missing));
+        let n = grouped(summary.n_missing);
+        remarks.push(format!("{n} cells have no value in obs[\"{column}\"]: fill it or remove them"));
     }
     if let Some(first) = summary.unreadable.first() {
         remarks.push(format!(
@@ -183,23 +190,13 @@ fn held_out(summary: &PerturbationSummary) -> Result<Vec<String>, String> {
         chosen.sort();
         return Ok(chosen.iter().map(|components| joined(components)).collect());
     }
-    let single = summary.perturbations.iter().find(|perturbation| perturbation.components.len() == 1);
-    let covariate = summary.covariates.iter().find(|(_, values)| {
-        values.len() > 1 && values.iter().all(|value| value.n_controls > 0) && values.iter().any(perturbed)
-    });
-    if let (Some(single), Some((column, values))) = (single, covariate) {
-        let largest = values.iter().max_by_key(|value| value.n_cells - value.n_controls);
-        if let Some(value) = largest {
-            return Ok(vec![format!("{} | {column}={}", joined(&single.components), value.value)]);
-        }
+    if let Some(transfer) = &summary.transfer {
+        let component = std::slice::from_ref(&transfer.component);
+        return Ok(vec![format!("{} | {}={}", joined(component), transfer.covariate, transfer.value)]);
     }
-    Err("no combination has all of its parts alone, and no covariate tells kinds of cells apart: choose what to hold \
+    Err("no combination has all of its parts alone, and no perturbation occurs in two kinds of cells: choose what to hold \
          out in a table with the columns perturbation and split (train, val, test)"
         .into())
-}
-
-fn perturbed(value: &CovariateValue) -> bool {
-    value.n_cells - value.n_controls >= FEW_CELLS
 }
 
 /// `drug A + drug B`, with quotes where a name contains a plus.

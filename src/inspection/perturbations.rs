@@ -44,6 +44,19 @@ pub struct CovariateValue {
     pub n_controls: usize,
 }
 
+/// A single perturbation in one kind of cell that occurs in other kinds, too: it can be held out there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Transfer {
+    /// The perturbation.
+    pub component: String,
+    /// The covariate that tells kinds of cells apart.
+    pub covariate: String,
+    /// The kind of cell.
+    pub value: String,
+    /// Number of cells of this kind with the perturbation.
+    pub n_cells: usize,
+}
+
 /// A label that names no perturbation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Unreadable {
@@ -80,6 +93,8 @@ pub struct PerturbationSummary {
     pub covariates: BTreeMap<String, Vec<CovariateValue>>,
     /// True if the covariates were suggested by their names.
     pub covariates_are_suggested: bool,
+    /// The largest group of cells of one kind with one single perturbation that others have, too.
+    pub transfer: Option<Transfer>,
     /// Number of conditions (perturbation and covariate values).
     pub n_conditions: usize,
     /// Those with fewer than [`FEW_CELLS`] cells, fewest first.
@@ -145,6 +160,7 @@ impl PerturbationSummary {
             perturbations,
             unreadable: unreadable.collect(),
             joined_by_underscore: joined_by_underscore(&parsed.keys().copied().collect()),
+            transfer: transfer(obs, columns, &of_row, &covariates)?,
             covariates,
             covariates_are_suggested: columns.covariates_are_suggested,
             n_conditions,
@@ -221,6 +237,37 @@ fn covariate(column: &Column, of_row: &[Option<&Perturbation>]) -> Vec<Covariate
     counts.into_iter().map(|(value, (n_cells, n_controls))| CovariateValue { value, n_cells, n_controls }).collect()
 }
 
+/// Finds the largest transfer that leaves cells to train on; a covariate with a value without controls offers none.
+fn transfer(
+    obs: &Annotations,
+    columns: &Columns,
+    of_row: &[Option<&Perturbation>],
+    covariates: &BTreeMap<String, Vec<CovariateValue>>,
+) -> Result<Option<Transfer>> {
+    let mut largest: Option<Transfer> = None;
+    for column in &columns.covariates {
+        if covariates[column].iter().any(|value| value.n_controls == 0) {
+            continue;
+        }
+        let mut counts = BTreeMap::<(&String, String), usize>::new();
+        let mut totals = BTreeMap::<&String, usize>::new();
+        for (perturbation, value) in of_row.iter().zip(obs.column("obs", column)?.texts()) {
+            let (Some([component]), Some(value)) = (perturbation.map(Perturbation::components), value) else {
+                continue;
+            };
+            *counts.entry((component, value)).or_default() += 1;
+            *totals.entry(component).or_default() += 1;
+        }
+        for ((component, value), n_cells) in counts {
+            let is_larger = largest.as_ref().is_none_or(|other| n_cells > other.n_cells);
+            if n_cells >= FEW_CELLS && totals[component] - n_cells >= FEW_CELLS && is_larger {
+                largest = Some(Transfer { component: component.clone(), covariate: column.clone(), value, n_cells });
+            }
+        }
+    }
+    Ok(largest)
+}
+
 /// The number of conditions, and those with few cells.
 fn conditions(
     obs: &Annotations,
@@ -295,6 +342,19 @@ mod tests {
     fn names_joined_by_underscores_are_noticed() {
         let summary = summary(&["ctrl", "A", "B", "A_B", "C_D"], &["T"; 5]);
         assert_eq!(summary.joined_by_underscore, ["A_B"]);
+    }
+
+    #[test]
+    fn a_transfer_leaves_other_kinds_of_cells_to_train_on() {
+        let of = |n_a_in_t: usize| {
+            let labels = [vec!["ctrl"; 2], vec!["A"; n_a_in_t], vec!["A"; 30], vec!["B"; 90]].concat();
+            let types = [vec!["T", "B"], vec!["T"; n_a_in_t], vec!["B"; 30], vec!["T"; 90]].concat();
+            summary(&labels, &types).transfer
+        };
+        let found = of(40).unwrap();
+        assert_eq!((found.component.as_str(), found.value.as_str(), found.n_cells), ("A", "T", 40));
+        // With 19 cells of A in T cells left to train on there are too few, and B occurs in T cells only.
+        assert_eq!(of(19), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl fmt::Display for Inspection {
         self.columns(f)?;
         self.others(f)?;
         if let Some(summary) = &self.perturbations {
-            perturbations(f, summary)?;
+            perturbations(f, summary, self.prepared.is_none())?;
         }
         self.next(f)
     }
@@ -95,8 +95,10 @@ impl Inspection {
             rows.push(vec!["duplicated".to_owned(), format!("{n} names of {}: {}", duplicates.table, some.join(", "))]);
         }
         if let Some(settings) = &self.prepared {
-            let held_out =
-                if settings.held_out.is_empty() { "nothing".to_owned() } else { settings.held_out.join("; ") };
+            let held_out = match settings.held_out.len() {
+                0 => "nothing".to_owned(),
+                n => format!("{} conditions: {}", grouped(n), fill(&settings.held_out, WIDTH - 32)),
+            };
             rows.push(vec!["prepared".into(), format!("from {} by scflow {}", settings.input, settings.version)]);
             rows.push(vec!["held out".into(), held_out]);
         }
@@ -108,23 +110,18 @@ impl Inspection {
     }
 
     fn next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f)?;
         for remark in &self.next.remarks {
-            writeln!(f, "! {remark}")?;
+            write!(f, "\n! {remark}")?;
         }
         if self.next.command.is_empty() {
             return Ok(());
         }
-        write!(f, "next:\n  {}", self.next.command.join(" \\\n    "))
+        write!(f, "\nnext:\n  {}", self.next.command.join(" \\\n    "))
     }
 }
 
-fn perturbations(f: &mut fmt::Formatter<'_>, summary: &PerturbationSummary) -> fmt::Result {
-    let suggested = if summary.is_suggested {
-        " (suggested by their names; say otherwise with --perturbation-column and --control)"
-    } else {
-        ""
-    };
+fn perturbations(f: &mut fmt::Formatter<'_>, summary: &PerturbationSummary, is_raw: bool) -> fmt::Result {
+    let suggested = if summary.is_suggested { ", suggested by their names" } else { "" };
     writeln!(f, "\nperturbations in obs[\"{}\"], control `{}`{suggested}", summary.column, summary.control)?;
     let mut rows = vec![vec!["control".to_owned(), String::new(), format!("{} cells", grouped(summary.n_controls))]];
     for size in &summary.sizes {
@@ -134,12 +131,17 @@ fn perturbations(f: &mut fmt::Formatter<'_>, summary: &PerturbationSummary) -> f
             n => format!("sets of {n}"),
         };
         let [least, middle, most] = size.cells.map(number);
-        rows.push(vec![name, grouped(size.n_perturbations), format!("{least} to {most} cells each, median {middle}")]);
+        let cells = match size.n_perturbations {
+            1 => format!("{most} cells"),
+            _ if least == most => format!("{most} cells each"),
+            _ => format!("{least} to {most} cells each, median {middle}"),
+        };
+        rows.push(vec![name, grouped(size.n_perturbations), cells]);
     }
     let candidates = summary.candidates();
-    if !candidates.is_empty() {
+    if is_raw && !candidates.is_empty() {
         let names: Vec<String> = candidates.iter().map(|candidate| candidate.name.clone()).collect();
-        let text = format!("with all parts alone: {}", fill(&names, WIDTH - 42));
+        let text = format!("whose parts all occur alone: {}", fill(&names, WIDTH - 48));
         rows.push(vec!["to hold out".into(), grouped(candidates.len()), text]);
     }
     if !summary.few.is_empty() {
@@ -152,8 +154,7 @@ fn perturbations(f: &mut fmt::Formatter<'_>, summary: &PerturbationSummary) -> f
         rows.push(vec!["conditions".into(), grouped(summary.few.len()), text]);
     }
     table(f, &rows, &[false, true, false])?;
-    let suggested =
-        if summary.covariates_are_suggested { " (suggested by its name; say otherwise with --covariate)" } else { "" };
+    let suggested = if summary.covariates_are_suggested { ", suggested by its name" } else { "" };
     for (column, values) in &summary.covariates {
         writeln!(f, "\ncontrols by {column}{suggested}")?;
         let rows: Vec<Vec<String>> = values
@@ -242,7 +243,7 @@ fn table(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>], is_right: &[bool]) ->
 }
 
 /// `12,345`.
-fn grouped(n: usize) -> String {
+pub(super) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -255,14 +256,14 @@ fn grouped(n: usize) -> String {
 }
 
 /// A number in three or four significant digits.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if value.fract() == 0.0 && size < 1e15 {
         let sign = if value < 0.0 { "−" } else { "" };
         return format!("{sign}{}", grouped(size as usize));
     }
     let text = match size {
-        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 1000.0 => return number(value.round()),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 0.1 => format!("{value:.2}"),
         size if size >= 0.001 => format!("{value:.4}"),
@@ -278,7 +279,10 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!([grouped(0), grouped(999), grouped(1234567)], ["0", "999", "1,234,567"]);
-        assert_eq!([number(-10.0), number(0.03125), number(12.345), number(4321.7)], ["−10", "0.0312", "12.3", "4322"]);
+        assert_eq!(
+            [number(-10.0), number(0.03125), number(12.345), number(4321.7)],
+            ["−10", "0.0312", "12.3", "4,322"]
+        );
     }
 
     #[test]

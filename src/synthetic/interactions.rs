@@ -40,8 +40,8 @@ const SATURATION: f64 = 0.85;
 const MASKING: f64 = 0.9;
 /// Complementary pathways raise each other's activity by half,
 const AMPLIFICATION: f64 = 0.5;
-/// and move genes that neither moves alone, as strongly as a pathway.
-const RECRUITMENT: f64 = 1.2;
+/// and move genes that neither moves alone.
+const RECRUITMENT: f64 = 1.0;
 
 /// What two different pathways do to each other.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,11 +7,11 @@ use rand_chacha::ChaCha8Rng;
 use super::programmes::{Activities, Programme, Shape};
 
 /// A pathway moves many genes.
-const PATHWAY: Shape = Shape { share: 0.08, loading: 0.8, rising: 0.65 };
+const PATHWAY: Shape = Shape { share: 0.08, loading: 0.55, rising: 0.65 };
 /// What a perturbation does beside its pathways moves few genes, and less.
-const OWN: Shape = Shape { share: 0.03, loading: 0.5, rising: 0.5 };
+const OWN: Shape = Shape { share: 0.03, loading: 0.4, rising: 0.5 };
 /// What two pathways, or two parts of a pair, do only together.
-const JOINT: Shape = Shape { share: 0.06, loading: 0.8, rising: 0.65 };
+const JOINT: Shape = Shape { share: 0.06, loading: 0.55, rising: 0.65 };
 
 /// One perturbation.
 #[derive(Debug, Clone, PartialEq)]

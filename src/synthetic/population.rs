@@ -12,10 +12,12 @@ use super::programmes::{Programme, Shape};
 // Numbers chosen by us so that a default screen has the library sizes, zeros and mitochondrial shares of a droplet
 // screen restricted to 2,000 genes.
 
-/// The spread of genes' expression, on the natural logarithm.
-const GENE_SPREAD: f64 = 1.9;
-/// The median library size of a panel of `FULL_PANEL` genes or more, in counts.
-const MEDIAN_LIBRARY: f64 = 3500.0;
+/// The spread of genes' expression, on the natural logarithm,
+const GENE_SPREAD: f64 = 2.3;
+/// cut this many spreads above the median, so that no gene takes more than about a hundredth of all counts.
+const GENE_CUT: f64 = 2.2;
+/// The median library size, before the state of the cell adds to it, of a panel of `FULL_PANEL` genes or more, in counts.
+const MEDIAN_LIBRARY: f64 = 3200.0;
 /// Fewer genes than these capture proportionally fewer counts.
 const FULL_PANEL: f64 = 2000.0;
 /// The spread of library sizes, on the natural logarithm.
@@ -35,9 +37,25 @@ const CELL_TYPE: Shape = Shape { share: 0.07, loading: 1.2, rising: 0.75 };
 /// The two phases of the cell cycle.
 const CELL_CYCLE: Shape = Shape { share: 0.03, loading: 0.8, rising: 0.9 };
 /// Continuous states, such as activation and stress.
-const STATE: Shape = Shape { share: 0.08, loading: 0.3, rising: 0.5 };
+const STATE: Shape = Shape { share: 0.08, loading: 0.35, rising: 0.5 };
 /// Number of continuous states.
-const N_STATES: usize = 3;
+const N_STATES: usize = 4;
+
+/// Draws a standard normal number below a cut.
+fn normal_below(cut: f64, rng: &mut ChaCha8Rng) -> f64 {
+    loop {
+        let normal = StandardNormal.sample(rng);
+        if normal < cut {
+            return normal;
+        }
+    }
+}
+
+/// Draws normal numbers.
+fn normals(n: usize, spread: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let mut draw = || -> f64 { StandardNormal.sample(rng) };
+    (0..n).map(|_| spread * draw()).collect()
+}
 
 /// Everything about unperturbed cells.
 pub struct Population {
@@ -59,10 +77,7 @@ pub struct Population {
 impl Population {
     /// Draws everything that all cells have in common.
     pub fn draw(design: &ScreenDesign, n_nuclear: usize, rng: &mut ChaCha8Rng) -> Self {
-        let normals = |n: usize, spread: f64, rng: &mut ChaCha8Rng| -> Vec<f64> {
-            (0..n).map(|_| spread * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, rng)).collect()
-        };
-        let base = normals(n_nuclear, GENE_SPREAD, rng);
+        let base = (0..n_nuclear).map(|_| GENE_SPREAD * normal_below(GENE_CUT, rng)).collect::<Vec<f64>>();
         // Lymphoid and myeloid cells, say.
         let lineages: Vec<Programme> = (0..2).map(|_| Programme::draw(n_nuclear, LINEAGE, rng)).collect();
         let mut log_share = Vec::with_capacity(design.cell_types);

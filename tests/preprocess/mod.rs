@@ -67,7 +67,11 @@ struct Bench {
 impl Bench {
     fn new(cells: &Cells) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        h5ad::write(&folder.path().join("in.h5ad"), cells).unwrap();
+        // HDF5 locks what it writes and lets child processes inherit the lock, also those that other tests start in the
+        // meantime. A copy is free of it.
+        let locked = tempfile::NamedTempFile::new().unwrap();
+        h5ad::write(locked.path(), cells).unwrap();
+        std::fs::copy(locked.path(), folder.path().join("in.h5ad")).unwrap();
         Self { folder }
     }
 
@@ -144,10 +148,10 @@ fn a_prepared_file_fulfils_the_contract() {
 }
 
 #[test]
-fn the_same_file_comes_out_whatever_the_threads_and_the_seed() {
+fn the_same_file_comes_out_whatever_the_threads() {
     let bench = Bench::new(&screen(1));
     let mut bytes = Vec::new();
-    for more in [["--threads", "1", "--seed", "1"], ["--threads", "3", "--seed", "1"]] {
+    for more in [["--threads", "1"], ["--threads", "3"]] {
         assert_eq!(bench.run(&flags(&[&HOLDOUT[..], &more, &["--force"]].concat())).0, 0);
         bytes.push(std::fs::read(bench.path("out.h5ad")).unwrap());
     }

@@ -1,6 +1,7 @@
 //! Input and commands that must be refused: exit status 2, nothing written.
 
 use super::{Bench, HOLDOUT, N_GENES, flags, screen};
+use assert_cmd::cargo::cargo_bin_cmd;
 use scflow::cells::{Cells, Column, SparseMatrix};
 
 #[test]
@@ -31,6 +32,10 @@ fn commands_that_cannot_work_are_refused() {
         assert!(message.contains(expected), "{more:?}: {message}");
     }
     let with = |changed: &[&'static str]| bench.refused(&[changed, &["--no-holdout"]].concat());
+    let mut command = cargo_bin_cmd!("scflow");
+    command.current_dir(bench.path("")).args(["preprocess", "in.h5ad", "-o", "new/out.h5ad"]).args(flags(&[]));
+    assert_eq!(command.output().unwrap().status.code(), Some(2));
+    assert!(!bench.path("new").exists(), "a folder was made for nothing");
     let column = ["--perturbation-column", "drug"];
     let message = with(&[&column[..], &["--control", "DMSO"]].concat());
     assert!(message.contains("`ctrl` (40 cells)"), "{message}");

@@ -34,13 +34,9 @@ pub(super) fn reading(path: &Path, slot: &str, error: &hdf5::Error) -> Error {
     damaged(path, slot, &format!("cannot be read ({reason})"))
 }
 
-/// An error met while writing the part `slot` of a file: the system's own if there is one, else a failure.
+/// An error met while making the part `slot` of a file, in memory.
 pub(super) fn writing(path: &Path, slot: &str, error: &hdf5::Error) -> Error {
-    let frames = frames(error);
-    if let Some(source) = system_error(&frames) {
-        return Error::Io { path: path.to_owned(), source };
-    }
-    Error::backend(format!("writing `{slot}` of `{}`", path.display()), frames.join("; "))
+    Error::backend(format!("writing `{slot}` of `{}`", path.display()), frames(error).join("; "))
 }
 
 /// A file with a part that contradicts itself or cannot be read.

@@ -1,9 +1,11 @@
 //! An AnnData file being written: groups, data sets and attributes, each with its encoding.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, Group, H5Type, Location};
+use hdf5_sys::h5f::H5Fget_file_image;
 
 use super::failure;
 use crate::{Error, Result};
@@ -16,6 +18,9 @@ const CHUNK: usize = 1 << 16;
 /// twice as long on counts.
 const LEVEL: u8 = 1;
 
+/// The image in memory grows by steps of this size.
+const GROWTH: usize = 1 << 24;
+
 /// A place in the file being written.
 pub(super) struct Target<'a> {
     pub(super) path: &'a Path,
@@ -24,21 +29,48 @@ pub(super) struct Target<'a> {
     pub(super) slot: String,
 }
 
-impl<'a> Target<'a> {
-    /// Makes an empty file, in the format that HDF5 1.8 and later read, without times in it.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be made.
-    pub(super) fn create(path: &'a Path) -> Result<(File, Self)> {
-        let file = File::with_options()
-            .with_fapl(|list| list.libver_v18())
-            .with_fcpl(|list| list.obj_track_times(false))
-            .create(path)
-            .map_err(|error| failure::writing(path, "/", &error))?;
-        let group = file.group("/").map_err(|error| failure::writing(path, "/", &error))?;
-        Ok((file, Self { path, group, slot: String::new() }))
-    }
+/// Lets `fill` write a file in memory, and returns its bytes.
+///
+/// The library does not survive a full disk: what it could not write it keeps, and later calls crash. In memory it
+/// never meets one. The compressed image is smaller than the cells that it holds, which are in memory as well.
+///
+/// The format is the one that HDF5 1.8 and later read; no times are stored.
+///
+/// # Errors
+/// Those of `fill`; [`Error::Backend`] if the library fails.
+pub(super) fn image(path: &Path, fill: impl FnOnce(&Target) -> Result<()>) -> Result<Vec<u8>> {
+    // Files in memory must differ in name while they are open; the name is not stored.
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let name = format!("scflow-image-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+    let hdf5 = |error| failure::writing(path, "/", &error);
+    let file = File::with_options()
+        .with_fapl(|list| list.libver_v18().core_options(GROWTH, false))
+        .with_fcpl(|list| list.obj_track_times(false))
+        .create(name)
+        .map_err(hdf5)?;
+    let group = file.group("/").map_err(hdf5)?;
+    fill(&Target { path, group, slot: String::new() })?;
+    file.flush().map_err(hdf5)?;
+    let bytes = copy(&file).map_err(hdf5)?;
+    file.close().map_err(hdf5)?;
+    Ok(bytes)
+}
 
+/// The bytes of a file in memory.
+fn copy(file: &File) -> hdf5::Result<Vec<u8>> {
+    let failed = || hdf5::Error::query().unwrap_or_else(|error| error);
+    let id = file.id();
+    hdf5::sync::sync(|| {
+        // With no buffer, the library tells the size.
+        let size = unsafe { H5Fget_file_image(id, std::ptr::null_mut(), 0) };
+        let Ok(size) = usize::try_from(size) else { return Err(failed()) };
+        let mut bytes = vec![0_u8; size];
+        let written = unsafe { H5Fget_file_image(id, bytes.as_mut_ptr().cast(), size) };
+        if usize::try_from(written) == Ok(size) { Ok(bytes) } else { Err(failed()) }
+    })
+}
+
+impl Target<'_> {
     /// The name of a member in messages.
     pub(super) fn name_of(&self, name: &str) -> String {
         if self.slot.is_empty() { name.to_owned() } else { format!("{}/{name}", self.slot) }
@@ -155,7 +187,7 @@ impl<'a> Target<'a> {
         if let Some((encoding, version)) = encoding {
             self.encoding(&dataset, &slot, encoding, version)?;
         }
-        // What the library still holds back is written now, where a failure can be told, and not when it is dropped.
+        // What the library still holds back is compressed now, where a failure can be told, and not when it is dropped.
         dataset.flush().map_err(self.hdf5(&slot))
     }
 }

@@ -1,11 +1,11 @@
 //! Writing a whole file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
 use ndarray::Array2;
 
-use super::failure;
 use super::target::{self, Target};
 use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::{Error, Result};
@@ -20,11 +20,8 @@ use crate::{Error, Result};
 /// are (nothing is written then); [`Error::Io`] if the disk is full or read-only.
 pub fn write(path: &Path, cells: &Cells) -> Result<()> {
     check(cells)?;
-    let (file, root) = Target::create(path)?;
-    fill(&root, cells)?;
-    drop(root);
-    file.flush().map_err(|error| failure::writing(path, "/", &error))?;
-    file.close().map_err(|error| failure::writing(path, "/", &error))
+    let bytes = target::image(path, |root| fill(root, cells))?;
+    fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 fn fill(root: &Target, cells: &Cells) -> Result<()> {

@@ -145,10 +145,16 @@ fn a_fit_goes_on_from_a_saved_state_to_the_same_bytes() {
 
 #[test]
 fn the_mixture_learns_a_law_with_two_modes_and_a_seed_gives_the_same_cells() {
-    let params = CalmFlowParams { n_spatial: 1, n_trajectories: 1, ..params(DecoderKind::Mixture, PromptUse::Sum) };
+    let params = CalmFlowParams {
+        n_spatial: 1,
+        n_trajectories: 1,
+        n_mixture: 4,
+        n_cells: 64,
+        ..params(DecoderKind::Mixture, PromptUse::Sum)
+    };
     let objective = objective(params);
     let mut state = State::new(objective.slots());
-    fit(&objective, &mut state, &training(400), &mut |_, _| Ok(())).unwrap();
+    fit(&objective, &mut state, &training(1500), &mut |_, _| Ok(())).unwrap();
     let model = objective.finish().unwrap();
     let generate = || model.generate(&condition("B+A"), 600, 1.0, 11).unwrap();
     let points = generate();

@@ -63,7 +63,7 @@ pub struct PreprocessParams {
     pub n_top_genes: usize,
     /// How many principal components are fitted.
     pub n_components: usize,
-    /// Seed of everything drawn. Nothing is drawn yet: the components are exact, so every seed gives the same file.
+    /// Seed of everything drawn; nothing is, as the components are exact, so it changes no number.
     pub seed: u64,
     /// Replace the output if it exists.
     pub force: bool,
