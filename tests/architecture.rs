@@ -25,7 +25,9 @@ fn modules() -> Vec<String> {
 /// Every file of `src` below a module: module, path, code.
 fn files() -> Vec<(String, PathBuf, String)> {
     fn collect(path: &Path, module: &str, files: &mut Vec<(String, PathBuf, String)>) {
-        if path.is_dir() {
+        if !path.exists() {
+            // A module is a folder or a file.
+        } else if path.is_dir() {
             for entry in std::fs::read_dir(path).unwrap() {
                 collect(&entry.unwrap().path(), module, files);
             }

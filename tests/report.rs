@@ -49,7 +49,8 @@ fn assert_balanced(html: &str) {
         let end = rest.find('>').expect("a tag ends");
         let (tag, after) = (&rest[..end], &rest[end + 1..]);
         rest = after;
-        if tag.starts_with('!') || tag.ends_with('/') || tag.starts_with("meta") || tag.starts_with("input") {
+        let is_void = ["!", "meta", "input", "wbr"].iter().any(|start| tag.starts_with(start));
+        if is_void || tag.ends_with('/') {
             continue;
         }
         if let Some(name) = tag.strip_prefix('/') {

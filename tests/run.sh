@@ -20,4 +20,6 @@ for check in tests/python/check_*.py; do
   echo "python: $check"
   "$python_home/bin/python" "$check" "$results"/*.h5ad
 done
+echo "python: the notebooks"
+"$python_home/bin/python" tests/python/run_notebooks.py "$results"
 echo "all tests passed"

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod simulate;
+mod inspect;
 mod metrics;
 mod preprocess;
 mod evaluation;

@@ -89,7 +89,8 @@ fn key(cells: &[MapCell]) -> String {
         cells.iter().filter(|cell| cell.kind != Kind::Control).map(|cell| cell.leiden).collect();
     let share = |kind: Kind, label: usize| {
         let n = cells.iter().filter(|cell| cell.kind == kind && cell.leiden == label).count();
-        if total(kind) == 0 { "–".into() } else { format!("{:.0} %", 100.0 * n as f64 / total(kind) as f64) }
+        let percent = 100.0 * n as f64 / total(kind).max(1) as f64;
+        if n > 0 && percent < 1.0 { "&lt;1 %".to_owned() } else { format!("{percent:.0} %") }
     };
     let mut items = String::new();
     for label in labels {

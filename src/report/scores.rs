@@ -204,7 +204,9 @@ fn is_best(value: Option<f64>, rivals: &[f64], better: &str) -> bool {
         _ => None,
     };
     let Some(own) = value.and_then(badness) else { return false };
-    rivals.len() > 1 && rivals.iter().filter_map(|&rival| badness(rival)).all(|rival| own <= rival)
+    // Values that differ by rounding alone are equally good.
+    let not_better = |rival: f64| own <= rival + 1e-6 * own.abs().max(rival.abs());
+    rivals.len() > 1 && rivals.iter().filter_map(|&rival| badness(rival)).all(not_better)
 }
 
 fn methods(contents: &Contents) -> String {
@@ -255,6 +257,7 @@ mod tests {
         assert_eq!(best("higher"), [false, false, true]);
         assert_eq!(best("one"), [false, true, false]);
         assert_eq!(best(""), [false; 3]);
+        assert!([1.04, 1.04 + 1e-9].iter().all(|&value| is_best(Some(value), &[1.04, 1.04 + 1e-9, 1.1], "one")));
         assert!(!is_best(None, &rivals, "lower") && !is_best(Some(1.0), &[1.0], "lower"));
     }
 

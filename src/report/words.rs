@@ -20,7 +20,8 @@ pub fn method_explained(name: &str) -> &str {
         "perturbed_mean" => "training control cells moved by the mean effect of all training perturbations",
         "additive" => "training control cells moved by the sum of the effects of the single components",
         "split_half" => {
-            "one half of the real cells against the other half: the ceiling that the data allow, not a competitor"
+            "one half of the real cells against the other half: the ceiling that the data allow, not a competitor; halves \
+             of few cells are noisy, and a model of the mean may pass them"
         }
         _ => "",
     }
