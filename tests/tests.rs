@@ -11,3 +11,5 @@ mod h5ad;
 mod report;
 mod run;
 mod architecture;
+mod fit;
+mod norman;

@@ -184,7 +184,19 @@ pub trait Watcher {
 pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
+    let checkpoint_path = checkpoint::path_of(&params.output);
+    if checkpoint_path.exists() && !params.resume && !params.force {
+        return Err(Error::InvalidParameter {
+            name: "resume".into(),
+            value: "not given".into(),
+            reason: format!(
+                "`{}` holds an unfinished fit; add --resume to go on from it, or --force to begin anew",
+                checkpoint_path.display()
+            ),
+        });
+    }
     let prepared = Prepared::new(h5ad::read(&params.input)?)?;
+    refuse_leaks(&prepared)?;
     let rows = prepared.training_rows();
     let conditions: Vec<Condition> = rows.iter().map(|&row| prepared.conditions[row].clone()).collect();
     let embedding = prepared.embedding().select(Axis(0), &rows);
@@ -209,7 +221,6 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         clip: 1.0,
         seed: params.seed,
     };
-    let checkpoint_path = checkpoint::path_of(&params.output);
     let fingerprint = fingerprint(params, &input_sha256)?;
     if params.resume {
         let mut tensors = checkpoint::read(&checkpoint_path, &fingerprint)?;
@@ -274,6 +285,27 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     };
     atomic::folder(&params.output, |folder| model_folder::write(folder, &model))?;
     remove_checkpoint(&checkpoint_path)
+}
+
+/// Fails if a cell of a condition that was held out when the screen was prepared is marked as a training cell.
+fn refuse_leaks(prepared: &Prepared) -> Result<()> {
+    let held_out = &prepared.settings.held_out;
+    let leaks: Vec<usize> = prepared
+        .training_rows()
+        .into_iter()
+        .filter(|&row| held_out.iter().any(|held| *held == prepared.conditions[row].to_string()))
+        .collect();
+    if leaks.is_empty() {
+        return Ok(());
+    }
+    Err(Error::BadValues {
+        place: "obs[\"split\"]".into(),
+        problem: "`train` although the cell's condition was held out".into(),
+        n_bad: leaks.len(),
+        n_total: prepared.conditions.len(),
+        examples: leaks.iter().take(3).map(|&row| prepared.cells.obs.index[row].clone()).collect(),
+        hint: "prepare the screen again: genes and components were chosen without these cells".into(),
+    })
 }
 
 /// A digest of everything that decides the numbers of a fit.

@@ -1,0 +1,240 @@
+//! `scflow fit` and `scflow predict` on a small simulated screen, through the program.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use scflow::cells::{Cells, Column};
+use scflow::io::h5ad;
+use tempfile::TempDir;
+
+const SMALL: [&str; 8] = ["--width", "16", "--layers", "1", "--heads", "2", "--cells-per-step", "32"];
+
+/// A prepared screen, made once: two cell types, three drugs and their pairs, `drug A + drug B` held out.
+fn prepared() -> &'static Path {
+    static SCREEN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = SCREEN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |arguments: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_scflow"));
+            let output = command.current_dir(folder.path()).args(arguments.split(' ')).arg("-q").output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        run("simulate -o raw.h5ad --cells 900 --genes 200 --singles 3 --cell-types 2 --seed 1");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scflow"));
+        command.current_dir(folder.path()).args(
+            "preprocess raw.h5ad -o prepared.h5ad --perturbation-column perturbation --control control -q \
+             --covariate cell_type --n-top-genes 120 --n-components 10 --holdout"
+                .split_whitespace(),
+        );
+        assert!(command.arg("drug A + drug B").status().unwrap().success());
+        let path = folder.path().join("prepared.h5ad");
+        (folder, path)
+    });
+    path
+}
+
+/// Runs the program in `folder`: exit status and what it said on standard error.
+fn scflow(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(folder).args(arguments).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn fit(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
+    let input = prepared().to_str().unwrap();
+    scflow(folder, &[&["fit", input, "-o", output], &SMALL[..], more].concat())
+}
+
+#[track_caller]
+fn ok((status, said): (i32, String)) -> String {
+    assert_eq!(status, 0, "{said}");
+    said
+}
+
+#[track_caller]
+fn refused(folder: &Path, (status, said): (i32, String), parts: &[&str]) {
+    assert_eq!(status, 2, "{said}");
+    parts.iter().for_each(|part| assert!(said.contains(part), "`{part}` is not in: {said}"));
+    let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("bad")), "{left:?}");
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+        .collect()
+}
+
+fn texts(cells: &Cells, column: &str) -> Vec<String> {
+    cells.obs.texts("obs", column).unwrap()
+}
+
+#[test]
+fn a_seed_gives_the_same_model_and_the_same_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for model in ["a", "b"] {
+        ok(fit(path, model, &["--steps", "12", "--seed", "4", "--threads", "2"]));
+        ok(scflow(path, &["predict", model, "--holdout", "--cells", "30", "-o", &format!("{model}.h5ad")]));
+    }
+    let (a, b) = (files(&path.join("a")), files(&path.join("b")));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
+    assert!(std::fs::read(path.join("a.h5ad")).unwrap() == std::fs::read(path.join("b.h5ad")).unwrap());
+    let history = String::from_utf8(a["history.csv"].clone()).unwrap();
+    assert!(history.starts_with("step,loss\n1,") && history.lines().count() == 13, "{history}");
+}
+
+#[test]
+fn predictions_hold_what_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    ok(fit(path, "model", &["--steps", "8"]));
+    let predict = |output: &str, more: &[&str]| {
+        ok(scflow(path, &[&["predict", "model", "--cells", "25", "-o", output], more].concat()));
+        h5ad::read(&path.join(output)).unwrap()
+    };
+    let one = predict("one.h5ad", &["--perturbation", "drug A + drug B", "--covariate", "cell_type=T cell"]);
+    let two = predict("two.h5ad", &["--perturbation", " drug B+drug A ", "--covariate", "cell_type=T cell"]);
+    assert_eq!((&one.x, &one.obs, &one.obsm), (&two.x, &two.obs, &two.obsm));
+    assert_eq!(texts(&one, "perturbation"), vec!["drug A+drug B"; 25]);
+    assert_eq!(texts(&one, "status"), vec!["unseen_combination"; 25]);
+    let counts = &one.layers["counts"];
+    assert!(counts.values().iter().all(|count| *count > 0.0 && count.fract() == 0.0));
+    let share = counts.n_stored() as f64 / (counts.n_rows() * counts.n_columns()) as f64;
+    assert!(share > 0.1 && share < 0.6, "{share}");
+    // X is log1p of the counts per library size.
+    let sizes = one.obs.floats("obs", "library_size").unwrap();
+    let (columns, values) = one.x.row(3);
+    assert_eq!(columns, counts.row(3).0);
+    for (x, count) in values.iter().zip(counts.row(3).1) {
+        assert!((f64::from(*x) - (f64::from(*count) / sizes[3] * 1e4).ln_1p()).abs() < 1e-5);
+    }
+
+    // A condition's cells do not depend on what else is asked for; without a covariate all of its values are predicted.
+    let all = predict("all.h5ad", &["-p", "drug A+drug B", "-p", "drug C", "-p", "control"]);
+    let types = texts(&all, "cell_type");
+    let rows: Vec<usize> = (0..types.len())
+        .filter(|&row| types[row] == "T cell" && texts(&all, "perturbation")[row] == "drug A+drug B")
+        .collect();
+    assert_eq!(all.n_cells(), 25 * 2 * 3);
+    assert_eq!(all.select_cells(&rows).x, one.x);
+    assert!(texts(&all, "status").contains(&"seen".to_owned()));
+    let Some(Column::Boolean(is_control)) = all.obs.get("is_control") else { panic!() };
+    assert_eq!(is_control.iter().filter(|is| **is).count(), 50);
+}
+
+#[test]
+fn held_out_cells_change_nothing_in_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut cells = h5ad::read(prepared()).unwrap();
+    let held: Vec<usize> = (0..cells.n_cells()).filter(|&row| texts(&cells, "split")[row] != "train").collect();
+    assert!(held.len() > 20);
+    for &row in &held {
+        cells.obsm.get_mut("X_pca").unwrap().row_mut(row).fill(7.0);
+        cells.layers.get_mut("counts").unwrap().row_values_mut(row).fill(1000.0);
+        cells.x.row_values_mut(row).fill(9.0);
+    }
+    let locked = tempfile::NamedTempFile::new().unwrap();
+    h5ad::write(locked.path(), &cells).unwrap();
+    std::fs::copy(locked.path(), path.join("changed.h5ad")).unwrap();
+    ok(fit(path, "model", &["--steps", "6"]));
+    let changed = ["fit", "changed.h5ad", "-o", "other", "--steps", "6"];
+    ok(scflow(path, &[&changed[..], &SMALL[..]].concat()));
+    let (mut a, mut b) = (files(&path.join("model")), files(&path.join("other")));
+    // Only the digest of the input differs.
+    assert_ne!(a.remove("config.json"), b.remove("config.json"));
+    a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
+}
+
+#[test]
+fn held_out_conditions_are_refused_as_training_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut cells = h5ad::read(prepared()).unwrap();
+    cells.obs.set("split", Column::categorical(&vec!["train"; cells.n_cells()]));
+    let locked = tempfile::NamedTempFile::new().unwrap();
+    h5ad::write(locked.path(), &cells).unwrap();
+    std::fs::copy(locked.path(), path.join("leaky.h5ad")).unwrap();
+    let said = scflow(path, &["fit", "leaky.h5ad", "-o", "bad", "--steps", "5"]);
+    refused(path, said, &["although the cell's condition was held out", "prepare the screen again"]);
+}
+
+#[test]
+fn wrong_commands_are_refused_and_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    ok(fit(path, "model", &["--steps", "3"]));
+    let predict = |more: &[&str]| scflow(path, &[&["predict", "model", "-o", "bad.h5ad"], more].concat());
+    refused(path, predict(&["-p", "drug A + drug X"]), &["`drug X` is unknown to the model", "nearest names: `drug "]);
+    refused(path, predict(&["-p", "drug A", "--covariate", "cell_type=T-cell"]), &["value of covariate", "`T cell`"]);
+    refused(
+        path,
+        predict(&["-p", "drug A", "--covariate", "celltype=T cell"]),
+        &["covariate `celltype`", "`cell_type`"],
+    );
+    refused(path, predict(&["-p", "drug A + drug A"]), &["named twice"]);
+    refused(path, predict(&[]), &["--perturbation"]);
+    refused(path, predict(&["-p", "drug A", "--cells", "0"]), &["at least one cell"]);
+    refused(path, predict(&["-p", "drug A", "--temperature", "-1"]), &["zero or above"]);
+    refused(path, scflow(path, &["predict", "absent", "-p", "drug A", "-o", "bad.h5ad"]), &["absent"]);
+    std::fs::create_dir(path.join("empty")).unwrap();
+    let said = scflow(path, &["predict", "empty", "-p", "drug A", "-o", "bad.h5ad"]);
+    refused(path, said, &["`config.json` is missing", "scflow fit"]);
+    let model = files(&path.join("model"));
+    let (status, said) = fit(path, "model", &["--steps", "3"]);
+    assert!(status == 2 && said.contains("exists") && said.contains("--force"), "{said}");
+    assert!(model == files(&path.join("model")));
+    refused(path, fit(path, "bad", &["--steps", "3", "--heads", "3"]), &["heads", "multiple"]);
+    refused(
+        path,
+        fit(path, "bad", &["--steps", "3", "--prompt", "a {celltype} with {perturbation}"]),
+        &["{cell_type}"],
+    );
+    refused(path, fit(path, "bad", &["--budget", "5 parsecs"]), &["unit of time"]);
+    let raw = prepared().with_file_name("raw.h5ad");
+    let said = scflow(path, &["fit", raw.to_str().unwrap(), "-o", "bad"]);
+    refused(path, said, &["is missing", "scflow preprocess"]);
+    std::fs::write(path.join("model/weights.safetensors"), b"broken").unwrap();
+    refused(path, predict(&["-p", "drug A"]), &["weights.safetensors", "fit the model again"]);
+}
+
+#[test]
+fn a_fit_that_diverges_fails_with_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, said) = fit(folder.path(), "bad", &["--steps", "200", "--learning-rate", "1e30"]);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("the loss became") && said.contains("at step") && said.contains("--learning-rate"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_killed_fit_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let options = ["--steps", "150", "--seed", "9", "--checkpoint-every", "0.05s"];
+    ok(fit(path, "whole", &options));
+    let arguments = [&["fit", prepared().to_str().unwrap(), "-o", "killed"], &SMALL[..], &options[..]].concat();
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(path).args(&arguments).arg("-q").spawn().unwrap();
+    let checkpoint = path.join("killed.checkpoint.safetensors");
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(checkpoint.exists() && !path.join("killed").exists(), "the fit was too fast to be killed");
+    let (status, said) = fit(path, "killed", &options);
+    assert!(status == 2 && said.contains("--resume"), "{said}");
+    let (status, said) = fit(path, "killed", &["--steps", "150", "--seed", "8", "--resume"]);
+    assert!(status == 2 && said.contains("other options"), "{said}");
+    let said = ok(fit(path, "killed", &[&options[..], &["--resume"]].concat()));
+    assert!(said.contains("going on from step"), "{said}");
+    let (a, b) = (files(&path.join("whole")), files(&path.join("killed")));
+    a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
+    assert!(!checkpoint.exists());
+}
