@@ -136,8 +136,8 @@ fn conditions(frame: &Frame, cells: &[MapCell]) -> String {
         let drawing = frame.drawing(&format!("UMAP of {name}, generated over real cells"), &layers);
         let covariate = if covariate.is_empty() { String::new() } else { format!(", {}", escape(covariate)) };
         panels.push_str(&format!(
-            "<figure>{drawing}<figcaption><b>{name}</b>{covariate}: {} <i class=\"chip real\"></i>real, {} \
-             <i class=\"chip generated\"></i>generated</figcaption></figure>",
+            "<figure>{drawing}<figcaption><b>{name}</b>{covariate}: <span><i class=\"chip real\"></i>{} real</span>, \
+             <span><i class=\"chip generated\"></i>{} generated</span></figcaption></figure>",
             of(Kind::Real).count(),
             of(Kind::Generated).count()
         ));
