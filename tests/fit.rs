@@ -180,7 +180,7 @@ fn wrong_commands_are_refused_and_leave_nothing() {
     refused(path, predict(&["-p", "drug A + drug A"]), &["named twice"]);
     refused(path, predict(&[]), &["--perturbation"]);
     refused(path, predict(&["-p", "drug A", "--cells", "0"]), &["at least one cell"]);
-    refused(path, predict(&["-p", "drug A", "--temperature", "-1"]), &["zero or above"]);
+    refused(path, predict(&["-p", "drug A", "--temperature=-1"]), &["zero or above"]);
     refused(path, scflow(path, &["predict", "absent", "-p", "drug A", "-o", "bad.h5ad"]), &["absent"]);
     std::fs::create_dir(path.join("empty")).unwrap();
     let said = scflow(path, &["predict", "empty", "-p", "drug A", "-o", "bad.h5ad"]);

@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, Poisson, StandardNormal};
 use scflow::Error;
 use scflow::cells::SparseMatrix;
-use scflow::models::gene_decoder::{CountLaw, GeneDecoder, GeneDecoderParams, log1p_expression};
+use scflow::models::gene_decoder::{CountLaw, GeneDecoder, GeneDecoderParams};
+use scflow::preprocess::normalize::log_normalize;
 use serde_json::Value;
 
 #[test]
@@ -60,7 +61,7 @@ fn screen(n_cells: usize, n_genes: usize, n_groups: usize, n_components: usize, 
         })
         .collect();
     let counts = SparseMatrix::from_rows(n_genes, rows);
-    let expression = log1p_expression(&counts, &libraries, TARGET_SUM).unwrap().to_dense();
+    let expression = log_normalize(&counts, &libraries, TARGET_SUM).to_dense();
     Screen { embedding: components(&expression, n_components), counts, libraries, groups }
 }
 
@@ -124,8 +125,8 @@ fn generated_cells_have_the_means_zeros_and_variances_of_the_cells_they_stand_fo
     let sparsity = share(&counts) / share(&screen.counts);
     assert!((sparsity - 1.0).abs() < 0.05, "share of non-zero entries, generated / real: {sparsity}");
 
-    let real = log1p_expression(&screen.counts, &screen.libraries, TARGET_SUM).unwrap().to_dense();
-    let generated = log1p_expression(&counts, &libraries, TARGET_SUM).unwrap().to_dense();
+    let real = log_normalize(&screen.counts, &screen.libraries, TARGET_SUM).to_dense();
+    let generated = log_normalize(&counts, &libraries, TARGET_SUM).to_dense();
     for group in 0..4 {
         let cells: Vec<usize> = (0..1600).filter(|&cell| screen.groups[cell] == group).collect();
         let (real, generated) = (real.select(Axis(0), &cells), generated.select(Axis(0), &cells));
@@ -157,8 +158,8 @@ fn the_delta_of_generated_cells_follows_the_reconstruction() {
     let moved = screen.embedding.select(Axis(0), &rows(1)) + &((mean(2) - mean(1)) * 0.5);
     let libraries: Vec<f64> = rows(0).iter().map(|&cell| screen.libraries[cell]).collect();
     let counts = decoder.generate(moved.view(), &libraries, &vec![0; moved.nrows()], 1).unwrap();
-    let generated = log1p_expression(&counts, &libraries, TARGET_SUM).unwrap().to_dense().mean_axis(Axis(0)).unwrap();
-    let real = log1p_expression(&screen.counts, &screen.libraries, TARGET_SUM).unwrap().to_dense();
+    let generated = log_normalize(&counts, &libraries, TARGET_SUM).to_dense().mean_axis(Axis(0)).unwrap();
+    let real = log_normalize(&screen.counts, &screen.libraries, TARGET_SUM).to_dense();
     let real = |group: usize| real.select(Axis(0), &rows(group)).mean_axis(Axis(0)).unwrap();
     let control = real(0);
     let expected = (real(1) + real(2)) * 0.5 - &control;
@@ -297,7 +298,7 @@ fn a_real_held_out_pair_keeps_its_zeros_and_its_delta() {
     };
     let (training, held_out) = (rows(&|label| label != HELD_OUT), rows(&|label| label == HELD_OUT));
     let control = rows(&|label| label == "control");
-    let expression = log1p_expression(&cells.x, &libraries, TARGET_SUM).unwrap().to_dense();
+    let expression = log_normalize(&cells.x, &libraries, TARGET_SUM).to_dense();
     let mean = |rows: &[usize]| expression.select(Axis(0), rows).mean_axis(Axis(0)).unwrap();
     let centre = mean(&training);
     let basis = principal_axes(&(expression.select(Axis(0), &training) - &centre), 50);
@@ -318,7 +319,7 @@ fn a_real_held_out_pair_keeps_its_zeros_and_its_delta() {
     let counts = decoder.generate(generated_from.view(), &drawn, &groups, 1).unwrap();
     let sparsity = counts.n_stored() as f64 / cells.x.select_rows(&held_out).n_stored() as f64;
     assert!((sparsity - 1.0).abs() < 0.1, "share of non-zero entries, generated / real: {sparsity}");
-    let generated = log1p_expression(&counts, &drawn, TARGET_SUM).unwrap().to_dense().mean_axis(Axis(0)).unwrap();
+    let generated = log_normalize(&counts, &drawn, TARGET_SUM).to_dense().mean_axis(Axis(0)).unwrap();
     let control = mean(&control);
     let correlation = pearson(&(mean(&held_out) - &control), &(generated - &control));
     assert!(correlation > 0.95, "{correlation}");

@@ -222,7 +222,7 @@ impl FittedModel {
         let drawn: Vec<f64> =
             (0..n_cells).filter_map(|_| sizes.choose(&mut rng)).map(|&size| f64::from(size)).collect();
         let groups = vec![0; n_cells];
-        let library_sizes = self.gene_decoder.assign_library_sizes(embedding.view(), &drawn, &groups, seed)?;
+        let library_sizes = self.gene_decoder.assign_library_sizes(embedding.view(), &drawn, &groups)?;
         let counts = self.gene_decoder.generate(embedding.view(), &library_sizes, &groups, seed)?;
         Ok(Generated { embedding, counts, library_sizes })
     }

@@ -50,3 +50,27 @@ pub(super) fn whole_counts(counts: &SparseMatrix) -> Result<()> {
         hint: "pass the layer of raw counts".into(),
     })
 }
+
+/// Checks that there is one usable library size per cell.
+pub(super) fn libraries(library_sizes: &[f64], n_cells: usize) -> Result<()> {
+    if library_sizes.len() != n_cells {
+        return Err(Error::ShapeMismatch {
+            what: "library sizes".into(),
+            expected: format!("{n_cells} cells"),
+            got: format!("{}", library_sizes.len()),
+        });
+    }
+    let usable = |library: f64| library > 0.0 && library.is_finite();
+    let bad: Vec<usize> = (0..n_cells).filter(|&cell| !usable(library_sizes[cell])).collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Err(Error::BadValues {
+        place: "library sizes".into(),
+        problem: "not positive and finite".into(),
+        n_bad: bad.len(),
+        n_total: n_cells,
+        examples: bad.iter().take(3).map(|&cell| format!("cell {cell}: {}", library_sizes[cell])).collect(),
+        hint: "remove cells without counts, and take library sizes from a column of total counts".into(),
+    })
+}

@@ -16,7 +16,6 @@ mod arrays;
 mod check;
 mod dispersion;
 mod draws;
-mod expression;
 mod fit;
 mod law;
 mod least_squares;
@@ -32,7 +31,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-pub use expression::log1p_expression;
 pub use law::CountLaw;
 pub use params::GeneDecoderParams;
 
@@ -86,7 +84,7 @@ impl GeneDecoder {
         params.check()?;
         let (n_cells, n_components) = embedding.dim();
         check::same_cells("counts for the gene decoder", n_cells, counts.n_rows())?;
-        expression::check_libraries(library_sizes, n_cells)?;
+        check::libraries(library_sizes, n_cells)?;
         check::components(embedding, n_components)?;
         check::whole_counts(counts)?;
         let needed = 2 * (n_components + 1);
@@ -263,7 +261,7 @@ impl GeneDecoder {
     fn check_cells(&self, embedding: ArrayView2<f32>, library_sizes: &[f64], groups: &[usize]) -> Result<()> {
         check::components(embedding, self.n_components())?;
         check::same_cells("conditions of generated cells", embedding.nrows(), groups.len())?;
-        expression::check_libraries(library_sizes, embedding.nrows())
+        check::libraries(library_sizes, embedding.nrows())
     }
 }
 
