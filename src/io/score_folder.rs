@@ -71,12 +71,15 @@ fn read_map(table: &Table) -> Result<Vec<MapCell>> {
     let kinds = kinds.collect::<Result<Vec<Kind>>>()?;
     let (perturbations, covariates) = (table.texts("perturbation")?, table.texts("covariate")?);
     let [x, y, labels] = [table.all_numbers("umap_1")?, table.all_numbers("umap_2")?, table.all_numbers("leiden")?];
-    let texts = perturbations.into_iter().zip(covariates);
-    let numbers = x.into_iter().zip(y).zip(labels);
-    let cell = |((kind, (perturbation, covariate)), ((x, y), label)): ((Kind, (String, String)), ((f64, f64), f64))| {
-        MapCell { kind, perturbation, covariate, position: [x, y], leiden: label as usize }
-    };
-    Ok(kinds.into_iter().zip(texts).zip(numbers).map(cell).collect())
+    let texts = kinds.into_iter().zip(perturbations.into_iter().zip(covariates));
+    let cells = texts.enumerate().map(|(row, (kind, (perturbation, covariate)))| MapCell {
+        kind,
+        perturbation,
+        covariate,
+        position: [x[row], y[row]],
+        leiden: labels[row] as usize,
+    });
+    Ok(cells.collect())
 }
 
 fn read_history(table: &Table) -> Result<Vec<(String, Vec<Option<f64>>)>> {

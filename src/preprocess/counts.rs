@@ -68,8 +68,11 @@ pub fn find<'a>(cells: &'a Cells, layer: Option<&str>, accept_fractional: bool) 
     })
 }
 
+/// Tells whether a value cannot be used.
+type IsBad = fn(f32) -> bool;
+
 fn check_values(matrix: &SparseMatrix, cells: &Cells, place: &str) -> Result<()> {
-    let problems: [(&str, fn(f32) -> bool); 3] =
+    let problems: [(&str, IsBad); 3] =
         [("NaN", f32::is_nan), ("infinite", f32::is_infinite), ("negative", |value| value < 0.0)];
     for (problem, is_bad) in problems {
         let n_bad = matrix.values().iter().filter(|&&value| is_bad(value)).count();

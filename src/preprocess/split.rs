@@ -62,7 +62,7 @@ pub fn check_controls(conditions: &[Condition], splits: &[Split]) -> Result<()> 
     };
     let with_control = strata(true);
     let missing: Vec<String> =
-        strata(false).into_iter().filter(|stratum| !with_control.contains(stratum)).map(|s| stratum_text(s)).collect();
+        strata(false).into_iter().filter(|stratum| !with_control.contains(stratum)).map(stratum_text).collect();
     if !missing.is_empty() {
         let hint = match missing.iter().find(|stratum| !stratum.is_empty()) {
             None => "the quality filters removed them all; relax the filters".to_owned(),

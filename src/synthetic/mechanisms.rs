@@ -50,7 +50,7 @@ impl Mechanisms {
         for (position, incomplete) in order.into_iter().zip(incomplete) {
             let pathway = position % n_pathways;
             // Perturbations of one pathway push in one direction, so that they can saturate it.
-            let sign = if pathway % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = if pathway.is_multiple_of(2) { 1.0 } else { -1.0 };
             let side_pathway = (pathway + rng.random_range(1..n_pathways.max(2))) % n_pathways;
             let side_sign = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
             singles.push(Mechanism {

@@ -124,7 +124,7 @@ mod tests {
             let screen = simulate(&small(interactions)).unwrap();
             for (pair, departure) in screen.truth.pairs.iter().zip(departures(&screen)) {
                 assert_eq!(pair.kind == Kind::Additive, departure < 1e-6, "{pair:?} {departure}");
-                assert!(departure < 1e-6 || departure > 0.15, "{pair:?} {departure}");
+                assert!(!(1e-6..=0.15).contains(&departure), "{pair:?} {departure}");
             }
         }
     }

@@ -14,7 +14,9 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// File, cells, genes, stored values, columns of obs, a categorical column with its number of categories, notes.
-const FILES: [(&str, usize, usize, usize, usize, &str, usize, usize); 7] = [
+type Contents = (&'static str, usize, usize, usize, usize, &'static str, usize, usize);
+
+const FILES: [Contents; 7] = [
     ("norman19_k562_combo.h5ad", 3375, 500, 50462, 9, "perturbation", 34, 1),
     ("kang18_ifnb_celltypes_scgen.h5ad", 1975, 6998, 643449, 4, "cell_type", 7, 0),
     ("compat/anndata_v0.5.0_adata.h5ad", 700, 765, 535433, 8, "bulk_labels", 10, 6),

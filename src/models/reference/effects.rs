@@ -196,10 +196,10 @@ pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -
 
 type Difference<'a> = (&'a Condition, Array1<f64>, usize);
 
+type ByCovariates = BTreeMap<(Covariates, String), Array1<f32>>;
+
 /// The effects of components measured alone: per covariates, and pooled over them weighted by cells.
-fn single_effects(
-    differences: &[Difference],
-) -> (BTreeMap<(Covariates, String), Array1<f32>>, BTreeMap<String, Array1<f64>>) {
+fn single_effects(differences: &[Difference]) -> (ByCovariates, BTreeMap<String, Array1<f64>>) {
     let mut deltas = BTreeMap::new();
     let mut sums = BTreeMap::<String, (Array1<f64>, f64)>::new();
     for (condition, difference, n) in differences {
