@@ -85,7 +85,7 @@ pub struct PerturbationSummary {
     pub transfer: Option<Transfer>,
     /// Number of conditions (perturbation and covariate values).
     pub n_conditions: usize,
-    /// Those with fewer than [`FEW_CELLS`] cells, fewest first.
+    /// Those with fewer than `FEW_CELLS` cells, fewest first.
     pub few: Vec<(String, usize)>,
 }
 

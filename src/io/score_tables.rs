@@ -69,7 +69,7 @@ pub fn read_numbers(path: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
 /// Writes one row per method and condition.
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
     let texts = |of: &dyn Fn(&ScoreRow) -> String| Series::Texts(rows.iter().map(of).collect());
     let mut columns = vec![
@@ -101,7 +101,7 @@ pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
 /// Writes the mean of every metric per method.
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_summary(path: &Path, summary: &[(String, usize, BTreeMap<String, f64>)]) -> Result<()> {
     let mut columns = vec![
         ("method".to_owned(), Series::Texts(summary.iter().map(|(method, ..)| method.clone()).collect())),
