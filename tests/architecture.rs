@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Dependency → the only folder of `src` that may name it.
-const HOMES: [(&str, &str); 6] = [
+const HOMES: [(&str, &str); 7] = [
     ("hdf5::", "io"),
     ("hdf5_sys::", "io"),
     ("polars::", "io"),
     ("clap::", "cli"),
     ("tokenizers::", "conditions"),
     ("kuva::", "report"),
+    ("linfa_clustering::", "embedding"),
 ];
 
 fn source() -> PathBuf {

@@ -115,7 +115,7 @@ fn fresh_cells_of_the_truth_score_like_its_halves_and_the_additive_estimate_beat
     for condition in 0..N_TYPES {
         let row = |method: &str| of(&evaluation, method)[condition].values.clone();
         let (model, control, additive, half) = (row("model"), row("control_mean"), row("additive"), row("split_half"));
-        assert_eq!(model.len(), 8, "{model:?}");
+        assert_eq!(model.len(), 10, "{model:?}");
         for metric in ["mmd2_rbf_median", "edist_l2"] {
             assert!(model[metric].abs() < 0.1 && control[metric] > 0.3, "{metric} {model:?} {control:?}");
             assert!(additive[metric] < 0.1 && half[metric] < 0.1);
@@ -123,7 +123,8 @@ fn fresh_cells_of_the_truth_score_like_its_halves_and_the_additive_estimate_beat
         assert!((model["std_ratio"] - 1.0).abs() < 0.15);
         assert!((model["w2_exact"] - half["w2_exact"]).abs() < 0.2);
         assert!(model["pearson_delta"] > 0.95 && additive["pearson_delta"] > 0.95);
-        assert!(model["leiden_total_variation"] < 0.2);
+        assert!(model["leiden_total_variation"] < 0.2 && model["kmeans_total_variation"] < 0.25);
+        assert!(control["kmeans_kld"] > model["kmeans_kld"]);
     }
     let summary = summary::by_method(&evaluation.scores.rows);
     let names: Vec<&str> = summary.iter().map(|(method, ..)| method.as_str()).collect();

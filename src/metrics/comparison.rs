@@ -9,6 +9,7 @@ use super::classifier::Classifier;
 use super::distances::choose;
 use super::{deltas, energy, labels, mmd, spread, wasserstein};
 use crate::Result;
+use crate::embedding::k_means::Centroids;
 
 /// The real cells of one condition.
 pub struct Comparison<'a> {
@@ -26,6 +27,8 @@ pub struct Comparison<'a> {
     pub n_transport: usize,
     /// The classifier of the Leiden labels.
     pub classifier: &'a Classifier,
+    /// Centroids fitted to real cells.
+    pub centroids: &'a Centroids,
     /// Decides which cells are drawn.
     pub seed: u64,
 }
@@ -53,17 +56,17 @@ impl Comparison<'_> {
         let correlate = |control: Vec<f64>| told(deltas::pearson_delta(&self.means, &offer.means, &control));
         keep("pearson_delta", control.and_then(correlate));
         keep("r2_mean", told(deltas::r2_mean(&self.means, &offer.means)));
-        match self.classifier.predict(generated) {
-            Ok(answers) => {
-                let count = |labels: &[usize]| labels::histogram(labels, self.classifier.n_labels);
-                let (real, generated) = (count(&self.labels), count(&answers));
-                keep("leiden_kld", told(labels::kld(&real, &generated)));
-                keep("leiden_total_variation", told(labels::total_variation(&real, &generated)));
-            }
-            Err(error) => {
-                keep("leiden_kld", Err(error.to_string()));
-                keep("leiden_total_variation", Err(error.to_string()));
-            }
+        let answers = told(self.classifier.predict(generated));
+        let count = |labels: &[usize], n: usize| labels::histogram(labels, n);
+        let leiden =
+            answers.map(|answers| [&self.labels, &answers].map(|labels| count(labels, self.classifier.n_labels)));
+        let nearest = [&self.points, &offer.points].map(|points| self.centroids.nearest(points));
+        let k_means = Ok(nearest.map(|labels| count(&labels, self.centroids.n_clusters())));
+        for (divergence, variation, counts) in
+            [("leiden_kld", "leiden_total_variation", leiden), ("kmeans_kld", "kmeans_total_variation", k_means)]
+        {
+            keep(divergence, counts.clone().and_then(|[real, generated]| told(labels::kld(&real, &generated))));
+            keep(variation, counts.and_then(|[real, generated]| told(labels::total_variation(&real, &generated))));
         }
         outcome
     }

@@ -17,6 +17,7 @@ use super::scores::{ScoreRow, Scores, definitions};
 use crate::Result;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
+use crate::embedding::k_means::Centroids;
 use crate::prepared::Prepared;
 
 /// At most this many cells on each side of an exact Wasserstein distance.
@@ -65,9 +66,17 @@ pub fn evaluate(truth: &Prepared, predicted: &Predicted, choices: Choices) -> Re
     let clusters = Clusters::find(truth.embedding().view(), &needed, choices.resolution, choices.seed)?;
     let labelled = truth.embedding().select(Axis(0), &clusters.rows);
     let classifier = Classifier::fit(labelled.view(), &clusters.labels, choices.seed)?;
+    let centroids = Centroids::fit(labelled.view(), classifier.n_labels)?;
     let baselines = Baselines::fit(truth)?;
-    let bench =
-        Bench { truth, predicted, clusters: &clusters, classifier: &classifier, baselines: &baselines, choices };
+    let bench = Bench {
+        truth,
+        predicted,
+        clusters: &clusters,
+        classifier: &classifier,
+        centroids: &centroids,
+        baselines: &baselines,
+        choices,
+    };
     let rows: Vec<Vec<ScoreRow>> =
         real_rows.par_iter().map(|(condition, real, generated)| bench.rows(condition, real, generated)).collect();
     let mut rows: Vec<ScoreRow> = rows.into_iter().flatten().collect();
@@ -103,6 +112,7 @@ struct Bench<'a> {
     predicted: &'a Predicted,
     clusters: &'a Clusters,
     classifier: &'a Classifier,
+    centroids: &'a Centroids,
     baselines: &'a Baselines<'a>,
     choices: Choices,
 }
@@ -171,6 +181,7 @@ impl Bench<'_> {
             labels: self.clusters.labels_of(rows),
             n_transport,
             classifier: self.classifier,
+            centroids: self.centroids,
             seed,
         }
     }

@@ -92,6 +92,17 @@ pub fn definitions() -> &'static [Definition] {
             "lower",
             "half the absolute difference between the two label distributions, no smoothing",
         ),
+        define(
+            "kmeans_kld",
+            "lower",
+            "as leiden_kld, with the nearest of as many k-means centroids of the real cells as there are Leiden labels in \
+             the place of the label; no classifier takes part",
+        ),
+        define(
+            "kmeans_total_variation",
+            "lower",
+            "as leiden_total_variation, with the nearest k-means centroid in the place of the label",
+        ),
     ];
     ALL
 }

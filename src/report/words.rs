@@ -38,6 +38,8 @@ pub fn metric(name: &str) -> &str {
         "r2_mean" => "R² of means",
         "leiden_kld" => "Leiden KL",
         "leiden_total_variation" => "Leiden TV",
+        "kmeans_kld" => "k-means KL",
+        "kmeans_total_variation" => "k-means TV",
         other => other,
     }
 }
@@ -59,7 +61,7 @@ pub fn status(name: &str) -> String {
         ("seen", _) => "was in training".into(),
         ("unseen_combination", _) => "combination not in training, its components were".into(),
         ("unseen_covariates", _) => "perturbation in training, but not with these covariates".into(),
-        (_, Some((k, n))) => format!("{k} of {n} components were in training"),
+        (_, Some((k, n))) => format!("{k} of {n} components were measured alone in training"),
         _ => name.replace('_', " "),
     }
 }
