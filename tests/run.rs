@@ -118,3 +118,30 @@ fn the_configurations_of_the_project_are_valid() {
         assert!(status == 2 && said.contains("key `no_such_key` is unknown to section [report]"), "{name}: {said}");
     }
 }
+
+#[test]
+fn a_run_gives_the_same_bytes_in_another_folder() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let files = folders.each_ref().map(|folder| {
+        std::fs::write(folder.path().join("run.toml"), CONFIG).unwrap();
+        let (status, _, said) = run(folder.path(), &["--threads", "2"]);
+        assert_eq!(status, 0, "{said}");
+        let results = folder.path().join("results");
+        let mut files = Vec::new();
+        for place in [".", "2-model", "4-scores"] {
+            for entry in std::fs::read_dir(results.join(place)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() && path.extension().is_none_or(|extension| extension != "toml") {
+                    files.push((path.strip_prefix(&results).unwrap().to_owned(), std::fs::read(&path).unwrap()));
+                }
+            }
+        }
+        files.sort();
+        files
+    });
+    let [first, second] = files;
+    assert!(first.len() > 15, "{}", first.len());
+    for ((name, a), (other, b)) in first.iter().zip(&second) {
+        assert!(name == other && a == b, "{} differs", name.display());
+    }
+}

@@ -56,7 +56,7 @@ impl Comparison<'_> {
         let correlate = |control: Vec<f64>| told(deltas::pearson_delta(&self.means, &offer.means, &control));
         keep("pearson_delta", control.and_then(correlate));
         keep("r2_mean", told(deltas::r2_mean(&self.means, &offer.means)));
-        let answers = told(self.classifier.predict(generated));
+        let answers = self.classifier.predict(generated).map_err(|error| error.to_string());
         let count = |labels: &[usize], n: usize| labels::histogram(labels, n);
         let leiden =
             answers.map(|answers| [&self.labels, &answers].map(|labels| count(labels, self.classifier.n_labels)));

@@ -88,11 +88,20 @@ pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
     let evaluation = compare(&truth, &predicted, choices)?;
     say("drawing the map");
     let map = draw(&truth, &predicted, &evaluation, params.seed)?;
+    // Where files lie does not belong to the content: the same cells give the same bytes in any folder.
+    let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
+    let recorded = EvaluateParams {
+        prediction: name(&params.prediction),
+        truth: name(&params.truth),
+        output: name(&params.output),
+        force: false,
+        ..params.clone()
+    };
     let provenance = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "stage": "evaluate",
-        "command": params.command(),
-        "parameters": params,
+        "command": recorded.command(),
+        "parameters": recorded,
         "prediction_sha256": digest::sha256(&params.prediction)?,
         "truth_sha256": digest::sha256(&params.truth)?,
         "prediction": story,

@@ -1,6 +1,7 @@
 //! The slots of a prepared screen; what they replace is kept under another name or told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::kept::Kept;
 use super::{PreprocessParams, PreprocessSummary};
@@ -98,7 +99,7 @@ pub(super) fn annotate_settings(
 ) -> Result<()> {
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION").into(),
-        input: params.input.display().to_string(),
+        input: file_name(&params.input),
         input_sha256: sha256.to_owned(),
         perturbation_column: params.perturbation_column.clone(),
         control: params.control.clone(),
@@ -118,7 +119,19 @@ pub(super) fn annotate_settings(
         _ => BTreeMap::new(),
     };
     entries.insert("preprocess".into(), json(serde_json::to_string(&settings))?);
-    entries.insert("preprocess_parameters".into(), json(serde_json::to_string(params))?);
+    // Where files lie does not belong to the content: the same screen gives the same bytes in any folder.
+    let recorded = PreprocessParams {
+        input: file_name(&params.input).into(),
+        output: "".into(),
+        split: params.split.as_deref().map(|path| file_name(path).into()),
+        force: false,
+        ..params.clone()
+    };
+    entries.insert("preprocess_parameters".into(), json(serde_json::to_string(&recorded))?);
     cells.uns.insert("scflow".into(), Value::Map(entries));
     Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
