@@ -136,6 +136,16 @@ pub enum Error {
         /// Where the last good weights are, or how to go on.
         hint: String,
     },
+    /// The user or the system asked the program to stop.
+    #[error("stopped by signal {signal} after step {step}")]
+    Interrupted {
+        /// The number of the signal.
+        signal: u8,
+        /// Training steps done.
+        step: usize,
+        /// How to go on.
+        hint: String,
+    },
     /// A library underneath failed.
     #[error("{what}: {source}")]
     Backend {
@@ -160,7 +170,8 @@ impl Error {
             | Self::BadValues { hint, .. }
             | Self::TooFew { hint, .. }
             | Self::InvalidFile { hint, .. }
-            | Self::NonFiniteLoss { hint, .. } => Some(hint),
+            | Self::NonFiniteLoss { hint, .. }
+            | Self::Interrupted { hint, .. } => Some(hint),
             Self::OutputExists { .. } => Some("choose another output, or add --force to replace it"),
             Self::Io { source, .. } => io_hint(source.kind()),
             _ => None,
@@ -173,7 +184,7 @@ impl Error {
     pub fn is_mistake(&self) -> bool {
         match self {
             Self::Io { source, .. } => io_hint(source.kind()).is_some(),
-            Self::Backend { .. } | Self::NonFiniteLoss { .. } => false,
+            Self::Backend { .. } | Self::NonFiniteLoss { .. } | Self::Interrupted { .. } => false,
             _ => true,
         }
     }

@@ -238,3 +238,30 @@ fn a_killed_fit_goes_on_to_the_same_bytes() {
     a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
     assert!(!checkpoint.exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_terminated_fit_writes_a_checkpoint_and_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let options = ["--steps", "400", "--seed", "5"];
+    ok(fit(path, "whole", &options));
+    let arguments = [&["fit", prepared().to_str().unwrap(), "-o", "stopped"], &SMALL[..], &options[..]].concat();
+    // The first checkpoint tells that training has begun.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scflow"));
+    command.current_dir(path).args(&arguments).args(["--checkpoint-every", "0.01s", "-q"]);
+    let mut child = command.spawn().unwrap();
+    let checkpoint = path.join("stopped.checkpoint.safetensors");
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let first = std::fs::metadata(&checkpoint).unwrap().modified().unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(143), "the fit was too fast to be stopped");
+    assert!(checkpoint.exists() && std::fs::metadata(&checkpoint).unwrap().modified().unwrap() >= first);
+    assert!(!path.join("stopped").exists());
+    ok(fit(path, "stopped", &[&options[..], &["--resume"]].concat()));
+    let (a, b) = (files(&path.join("whole")), files(&path.join("stopped")));
+    a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
+}

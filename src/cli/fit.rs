@@ -166,7 +166,7 @@ impl Arguments {
             resume: self.resume,
             force: shared.force,
         };
-        let terminal = Terminal::new(shared);
+        let terminal = Terminal::new(shared)?;
         fit(&params, &terminal)?;
         terminal.bar.finish_and_clear();
         shared.say(format!("wrote {}; next: scflow predict {0} --holdout -o predicted.h5ad", params.output.display()));
@@ -195,17 +195,18 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
 /// Shows the progress of a fit on standard error.
 pub(super) struct Terminal<'a> {
     shared: &'a super::shared::Shared,
+    interrupt: super::interrupt::Interrupt,
     pub(super) bar: ProgressBar,
 }
 
 impl<'a> Terminal<'a> {
-    pub(super) fn new(shared: &'a super::shared::Shared) -> Self {
+    pub(super) fn new(shared: &'a super::shared::Shared) -> std::io::Result<Self> {
         let bar = if shared.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let style = "{bar:30} step {pos}/{len}  loss {msg}  {per_sec}  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Self { shared, bar }
+        Ok(Self { shared, interrupt: super::interrupt::Interrupt::watch()?, bar })
     }
 }
 
@@ -214,7 +215,16 @@ impl Watcher for Terminal<'_> {
         self.bar.suspend(|| self.shared.say(message));
     }
 
+    fn signal(&self) -> Option<u8> {
+        self.interrupt.noted()
+    }
+
     fn progress(&self, progress: Progress) {
+        match progress.step == progress.n_steps {
+            true => self.interrupt.release(),
+            false if self.interrupt.noted().is_none() => self.interrupt.hold(),
+            false => {}
+        }
         if self.bar.length() != Some(progress.n_steps as u64) {
             self.bar.set_length(progress.n_steps as u64);
             // Steps done before a resumed fit say nothing of its speed.

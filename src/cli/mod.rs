@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 mod shared;
+mod interrupt;
 mod simulate;
 mod inspect;
 mod preprocess;

@@ -26,7 +26,7 @@ impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
         let params = RunParams { config: self.config, set: self.set, output: self.output, force: shared.force };
-        let report = run(&params, &Screen(Terminal::new(shared)))?;
+        let report = run(&params, &Screen(Terminal::new(shared)?))?;
         writeln!(std::io::stdout(), "{}", report.display())?;
         Ok(())
     }
@@ -38,6 +38,10 @@ struct Screen<'a>(Terminal<'a>);
 impl Watcher for Screen<'_> {
     fn say(&self, message: &str) {
         self.0.say(message);
+    }
+
+    fn signal(&self) -> Option<u8> {
+        self.0.signal()
     }
 
     fn progress(&self, progress: Progress) {

@@ -175,6 +175,8 @@ pub trait Watcher {
     fn say(&self, message: &str);
     /// A step was done.
     fn progress(&self, progress: Progress);
+    /// The signal that asks to stop, if one has come.
+    fn signal(&self) -> Option<u8>;
 }
 
 /// Fits the model and writes its folder; a checkpoint lies beside it while the fit runs.
@@ -244,14 +246,22 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let pause = Duration::from_secs_f64(params.checkpoint_seconds);
     training::fit(&objective, &mut state, &training, &mut |progress, state| {
         watcher.progress(progress);
-        if last_checkpoint.elapsed() >= pause {
+        let signal = watcher.signal().filter(|_| progress.step < progress.n_steps);
+        if signal.is_some() || last_checkpoint.elapsed() >= pause {
             let mut tensors = state.to_tensors()?;
             let n_steps = candle_core::Tensor::new(training.n_steps as u32, &candle_core::Device::Cpu)?;
             tensors.insert("n_steps".into(), n_steps);
             checkpoint::write(&checkpoint_path, tensors, &fingerprint)?;
             last_checkpoint = Instant::now();
         }
-        Ok(())
+        match signal {
+            Some(signal) => Err(Error::Interrupted {
+                signal,
+                step: progress.step,
+                hint: "the same command with --resume goes on from here to the same model".into(),
+            }),
+            None => Ok(()),
+        }
     })?;
 
     watcher.say("fitting the gene decoder");

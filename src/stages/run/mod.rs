@@ -70,6 +70,10 @@ impl Watcher for Stage<'_> {
     fn progress(&self, progress: Progress) {
         self.watcher.progress(progress);
     }
+
+    fn signal(&self) -> Option<u8> {
+        self.watcher.signal()
+    }
 }
 
 /// Runs the step if it is not up to date.
@@ -162,6 +166,10 @@ mod tests {
         }
 
         fn progress(&self, _progress: Progress) {}
+
+        fn signal(&self) -> Option<u8> {
+            None
+        }
     }
 
     /// Runs two steps, `first` → `second`, and returns what was said of each.
