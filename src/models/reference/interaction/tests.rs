@@ -21,8 +21,13 @@ struct Screen {
     truth: BTreeMap<Condition, Array1<f64>>,
 }
 
-/// A pair does `synergy` times the product of its parts' doses beyond their sum; cell type t follows with strength 1 + t / 4.
 fn screen(synergy: f64, noise: f64) -> Screen {
+    screen_of(synergy, noise, 12)
+}
+
+/// A pair does `synergy` times the product of its parts' doses beyond their sum; cell type t follows with strength 1 + t / 4.
+/// There are 12 cells of each pair, `n_alone` of each single and control.
+fn screen_of(synergy: f64, noise: f64, n_alone: usize) -> Screen {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let mut normal = |n| Array1::<f64>::from_shape_simple_fn(n, || StandardNormal.sample(&mut rng));
     let programmes: Vec<Array1<f64>> = (0..3).map(|_| normal(N_DIMS)).collect();
@@ -41,7 +46,7 @@ fn screen(synergy: f64, noise: f64) -> Screen {
         for (name, effect) in &effects {
             let condition = condition(&format!("{name} | cell_type=t{kind}"));
             let mean = effect * (1.0 + kind as f64 / 4.0) + kind as f64;
-            for _ in 0..12 {
+            for _ in 0..if condition.perturbation.components().len() > 1 { 12 } else { n_alone } {
                 let cell = &mean + &(normal(N_DIMS) * noise);
                 rows.extend(cell.iter().map(|&value| value as f32));
                 conditions.push(condition.clone());
@@ -67,7 +72,8 @@ fn distance(estimate: &Array1<f32>, truth: &Array1<f64>) -> f64 {
 
 #[test]
 fn a_screen_of_sums_is_told_to_be_additive() {
-    let screen = screen(0.0, 0.5);
+    // Where singles are as noisy as pairs, an "interaction" may mend a single effect that is off in all of its pairs.
+    let screen = screen_of(0.0, 0.5, 200);
     let pair = condition("p1 + p4 | cell_type=t1");
     let fitted = screen.fit_to(|other| other.perturbation != pair.perturbation);
     assert_eq!(fitted.choice().rule, Rule::Additive, "{:?}", fitted.choice());
