@@ -194,3 +194,66 @@ fn join(parts: &[&Array1<f32>]) -> Result<Array1<f32>> {
     let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
     concatenate(Axis(0), &parts).map_err(|source| Error::backend("joining the inputs of a condition", source))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(text: &str) -> Condition {
+        Condition::parse(text, "control").unwrap()
+    }
+
+    /// Two cells of each condition in two cell types.
+    fn screen() -> (Array2<f32>, Vec<Condition>) {
+        let (mut cells, mut conditions) = (Vec::new(), Vec::new());
+        for (kind, strength) in [("x", 1.0), ("y", 1.5)] {
+            for (name, effect) in [("control", 0.0), ("A", 2.0), ("B", 3.0), ("A+B", 8.0), ("B+C", 4.0), ("C", 1.0)] {
+                for side in [-0.5, 0.5] {
+                    cells.extend([strength * effect + side, strength, side]);
+                    conditions.push(condition(&format!("{name} | cell_type={kind}")));
+                }
+            }
+        }
+        (Array2::from_shape_vec((conditions.len(), 3), cells).unwrap(), conditions)
+    }
+
+    #[test]
+    fn cells_come_back_from_any_view() {
+        let (cells, conditions) = screen();
+        for centre in [Centre::None, Centre::Additive, Centre::Interaction] {
+            let guide = Guide::fit(cells.view(), &conditions, centre, 0).unwrap();
+            let condition = condition("A+B | cell_type=y");
+            for view in guide.training_views(&condition).unwrap().into_iter().chain([guide.view(&condition).unwrap()]) {
+                assert_eq!((view.centre.len(), view.inputs.len()), (3, guide.n_inputs()));
+                let back = guide.restore(guide.standardise(cells.view(), &view.centre).view(), &view.centre);
+                assert!((back - &cells).iter().all(|gap| gap.abs() < 1e-5), "{centre:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn with_interactions_a_condition_is_met_as_prediction_may_meet_it() {
+        let (cells, conditions) = screen();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, 0).unwrap();
+        let measured = |text: &str| -> Vec<[f32; 2]> {
+            let views = guide.training_views(&condition(text)).unwrap();
+            views.iter().map(|view| [view.inputs[9], view.inputs[10]]).collect()
+        };
+        assert_eq!(measured("control | cell_type=x"), [[1.0, 1.0]]);
+        assert_eq!(measured("A | cell_type=x"), [[0.0, 0.5], [1.0, 1.0]]);
+        assert_eq!(measured("A+B | cell_type=x"), [[1.0, 0.0], [1.0, 0.5], [1.0, 1.0]]);
+        let unseen = guide.view(&condition("A+C | cell_type=x")).unwrap();
+        assert_eq!([unseen.inputs[9], unseen.inputs[10]], [1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_guide_without_its_interactions_is_refused() {
+        let (cells, conditions) = screen();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, 0).unwrap();
+        let mut file = serde_json::to_value(&guide).unwrap();
+        assert_eq!(serde_json::from_value::<Guide>(file.clone()).unwrap(), guide);
+        file.as_object_mut().unwrap().remove("interactions");
+        let broken: Guide = serde_json::from_value(file).unwrap();
+        assert!(broken.view(&conditions[0]).unwrap_err().to_string().contains("interactions"));
+    }
+}
