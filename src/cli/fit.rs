@@ -51,7 +51,7 @@ struct Choices {
     /// How the prompt is used [default: sum with the mixture decoder, prefix with the variational one].
     #[arg(long, value_enum)]
     prompt_use: Option<PromptAs>,
-    /// What cells are measured from: the additive estimate, which is also told to the network, or the mean of all cells.
+    /// What cells are measured from; an estimate is also told to the network.
     #[arg(long, value_enum, default_value_t = CentreOn::Additive)]
     centre: CentreOn,
     /// Numbers per token of the language model.
@@ -121,6 +121,8 @@ enum PromptAs {
 enum CentreOn {
     /// The additive estimate of the condition.
     Additive,
+    /// The estimate with interactions, effects shrunk over covariates.
+    Interaction,
     /// The mean of all training cells.
     None,
 }
@@ -146,6 +148,7 @@ impl Arguments {
                 PromptAs::Both => PromptUse::Both,
             }),
             centre: match choices.centre {
+                CentreOn::Interaction => Centre::Interaction,
                 CentreOn::Additive => Centre::Additive,
                 CentreOn::None => Centre::None,
             },

@@ -23,6 +23,11 @@ impl Perturbation {
         Self::default()
     }
 
+    /// One component alone.
+    pub fn single(component: &str) -> Self {
+        Self { components: vec![component.to_owned()] }
+    }
+
     /// Reads `"drug A + drug B"`: components stand between plus signs, white space around them does not matter, their
     /// order neither, a component in double quotes may contain a plus, and the control's own name adds nothing.
     ///

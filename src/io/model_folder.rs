@@ -1,6 +1,6 @@
 //! A fitted model as a folder that needs nothing else.
 //!
-//! `config.json` (choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (additive effects and
+//! `config.json` (choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (effects, interactions,
 //! scales), `conditions.json` (training and held-out conditions, library sizes), `genes.json`, `preprocess.json`,
 //! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`.
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
-use super::reference::Effects;
+use super::reference::{Choice, Effects, Estimate, InteractionEffects};
 use crate::conditions::Condition;
 use crate::{Error, Result};
 
@@ -17,6 +17,17 @@ pub enum Centre {
     None,
     /// The additive estimate control + Σ δ of the condition, which is also given to the network as numbers.
     Additive,
+    /// The estimate with interactions, likewise; training conditions are met as if they had not been measured.
+    Interaction,
+}
+
+/// One way in which a flow meets a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The point that cells are measured from: (n_dims).
+    pub centre: Array1<f32>,
+    /// The condition in numbers: (n_inputs).
+    pub inputs: Array1<f32>,
 }
 
 /// Turns principal components into the numbers that a flow works on, and back.
@@ -27,6 +38,8 @@ pub enum Centre {
 pub struct Guide {
     centre: Centre,
     effects: Effects,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interactions: Option<InteractionEffects>,
     #[serde(with = "numbers")]
     mean: Array1<f32>,
     #[serde(with = "numbers")]
@@ -55,8 +68,8 @@ impl Guide {
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
     /// # Errors
-    /// Those of [`Effects::fit`]; [`Error::TooFew`] with fewer than two cells.
-    pub fn fit(embedding: ArrayView2<f32>, conditions: &[Condition], centre: Centre) -> Result<Self> {
+    /// Those of [`Effects::fit`] and [`InteractionEffects::fit`]; [`Error::TooFew`] with fewer than two cells.
+    pub fn fit(embedding: ArrayView2<f32>, conditions: &[Condition], centre: Centre, seed: u64) -> Result<Self> {
         let n_cells = embedding.nrows();
         if n_cells < 2 {
             return Err(Error::TooFew {
@@ -71,16 +84,24 @@ impl Guide {
         let mean = wide.mean_axis(Axis(0)).unwrap_or_default().mapv(|value| value as f32);
         let positive = |value: f64| if value > 0.0 { value as f32 } else { 1.0 };
         let spread = wide.std_axis(Axis(0), 0.0).mapv(positive);
-        let mut guide = Self { centre, effects, mean, scale: spread.clone(), spread };
-        if centre == Centre::Additive {
+        let interactions = match centre {
+            Centre::Interaction => Some(InteractionEffects::fit(embedding, conditions, seed)?),
+            Centre::None | Centre::Additive => None,
+        };
+        let mut guide = Self { centre, effects, interactions, mean, scale: spread.clone(), spread };
+        if centre != Centre::None {
             let mut squares = Array1::<f64>::zeros(embedding.ncols());
             let mut centres = BTreeMap::new();
             for (row, condition) in embedding.rows().into_iter().zip(conditions) {
                 if !centres.contains_key(condition) {
-                    centres.insert(condition, guide.centre(condition)?);
+                    centres.insert(condition, guide.training_views(condition)?);
                 }
-                let gap = &row - &centres[condition];
-                squares.zip_mut_with(&gap, |sum, &gap| *sum += f64::from(gap).powi(2));
+                let views = &centres[condition];
+                for view in views {
+                    let gap = &row - &view.centre;
+                    let share = 1.0 / views.len() as f64;
+                    squares.zip_mut_with(&gap, |sum, &gap| *sum += share * f64::from(gap).powi(2));
+                }
             }
             guide.scale = squares.mapv(|sum| positive((sum / n_cells as f64).sqrt()));
         }
@@ -97,49 +118,142 @@ impl Guide {
         match self.centre {
             Centre::None => 0,
             Centre::Additive => 2 * self.n_dims(),
+            Centre::Interaction => 3 * self.n_dims() + 2,
         }
     }
 
-    /// The point that a condition's cells are measured from: (n_dims).
+    /// The rule of combination in use, where there is one.
+    pub fn choice(&self) -> Option<&Choice> {
+        self.interactions.as_ref().map(InteractionEffects::choice)
+    }
+
+    /// How a condition is met in generation.
+    ///
+    /// The inputs are the additive estimate, its distance from the control, the interaction (in units of the spread of all
+    /// training cells), and how much of the condition was measured; the last two with [`Centre::Interaction`] only.
     ///
     /// # Errors
     /// [`Error::UnknownName`] if the covariates or a component never occurred in training.
-    pub fn centre(&self, condition: &Condition) -> Result<Array1<f32>> {
-        match self.centre {
-            Centre::None => Ok(self.mean.clone()),
-            Centre::Additive => self.effects.additive(condition),
+    pub fn view(&self, condition: &Condition) -> Result<View> {
+        match (self.centre, &self.interactions) {
+            (Centre::None, _) => Ok(View { centre: self.mean.clone(), inputs: Array1::zeros(0) }),
+            (Centre::Interaction, Some(interactions)) => self.view_of(&interactions.parts(condition)?),
+            (Centre::Interaction, None) => Err(Error::MissingKey {
+                place: "the guide of the model".into(),
+                key: "interactions".into(),
+                hint: "fit the model again".into(),
+            }),
+            (Centre::Additive, _) => {
+                let centre = self.effects.additive(condition)?;
+                let effect = &centre - &self.effects.control_mean(&condition.covariates)?;
+                let inputs = join(&[&((&centre - &self.mean) / &self.spread), &(effect / &self.spread)])?;
+                Ok(View { centre, inputs })
+            }
         }
     }
 
-    /// The condition in numbers, the additive estimate and its distance from the control, in units of the spread of all
-    /// training cells: (n_inputs).
+    /// The ways in which a training condition is met in training. With [`Centre::Interaction`] these are all that
+    /// prediction may meet: the condition unmeasured, measured with other covariates only, and as it is, so that a flow
+    /// learns how far to trust an estimate. Otherwise it is the one of [`Self::view`].
     ///
     /// # Errors
-    /// Those of [`Self::centre`].
-    pub fn inputs(&self, condition: &Condition) -> Result<Array1<f32>> {
-        if self.centre == Centre::None {
-            return Ok(Array1::zeros(0));
+    /// Those of [`Self::view`].
+    pub fn training_views(&self, condition: &Condition) -> Result<Vec<View>> {
+        match &self.interactions {
+            Some(interactions) => {
+                interactions.views(condition)?.iter().map(|estimate| self.view_of(estimate)).collect()
+            }
+            None => Ok(vec![self.view(condition)?]),
         }
-        let estimate = self.effects.additive(condition)?;
-        let effect = &estimate - &self.effects.control_mean(&condition.covariates)?;
-        let parts = [(&estimate - &self.mean) / &self.spread, effect / &self.spread];
-        concatenate(Axis(0), &[parts[0].view(), parts[1].view()])
-            .map_err(|source| Error::backend("joining the inputs of a condition", source))
     }
 
-    /// Principal components → flow coordinates: (n_cells, n_dims) → the same.
-    ///
-    /// # Errors
-    /// Those of [`Self::centre`].
-    pub fn standardise(&self, embedding: ArrayView2<f32>, condition: &Condition) -> Result<Array2<f32>> {
-        Ok((&embedding - &self.centre(condition)?) / &self.scale)
+    fn view_of(&self, estimate: &Estimate) -> Result<View> {
+        let additive = &estimate.control + &estimate.effect;
+        let measured = Array1::from(vec![estimate.parts_measured, estimate.whole_measured]);
+        let inputs = join(&[
+            &((additive - &self.mean) / &self.spread),
+            &(&estimate.effect / &self.spread),
+            &(&estimate.interaction / &self.spread),
+            &measured,
+        ])?;
+        Ok(View { centre: estimate.mean(), inputs })
     }
 
-    /// Flow coordinates → principal components: (n_cells, n_dims) → the same.
-    ///
-    /// # Errors
-    /// Those of [`Self::centre`].
-    pub fn restore(&self, points: ArrayView2<f32>, condition: &Condition) -> Result<Array2<f32>> {
-        Ok(&points * &self.scale + &self.centre(condition)?)
+    /// Principal components → flow coordinates around a centre: (n_cells, n_dims) → the same.
+    pub fn standardise(&self, embedding: ArrayView2<f32>, centre: &Array1<f32>) -> Array2<f32> {
+        (&embedding - centre) / &self.scale
+    }
+
+    /// Flow coordinates around a centre → principal components: (n_cells, n_dims) → the same.
+    pub fn restore(&self, points: ArrayView2<f32>, centre: &Array1<f32>) -> Array2<f32> {
+        &points * &self.scale + centre
+    }
+}
+
+fn join(parts: &[&Array1<f32>]) -> Result<Array1<f32>> {
+    let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(0), &parts).map_err(|source| Error::backend("joining the inputs of a condition", source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(text: &str) -> Condition {
+        Condition::parse(text, "control").unwrap()
+    }
+
+    /// Two cells of each condition in two cell types.
+    fn screen() -> (Array2<f32>, Vec<Condition>) {
+        let (mut cells, mut conditions) = (Vec::new(), Vec::new());
+        for (kind, strength) in [("x", 1.0), ("y", 1.5)] {
+            for (name, effect) in [("control", 0.0), ("A", 2.0), ("B", 3.0), ("A+B", 8.0), ("B+C", 4.0), ("C", 1.0)] {
+                for side in [-0.5, 0.5] {
+                    cells.extend([strength * effect + side, strength, side]);
+                    conditions.push(condition(&format!("{name} | cell_type={kind}")));
+                }
+            }
+        }
+        (Array2::from_shape_vec((conditions.len(), 3), cells).unwrap(), conditions)
+    }
+
+    #[test]
+    fn cells_come_back_from_any_view() {
+        let (cells, conditions) = screen();
+        for centre in [Centre::None, Centre::Additive, Centre::Interaction] {
+            let guide = Guide::fit(cells.view(), &conditions, centre, 0).unwrap();
+            let condition = condition("A+B | cell_type=y");
+            for view in guide.training_views(&condition).unwrap().into_iter().chain([guide.view(&condition).unwrap()]) {
+                assert_eq!((view.centre.len(), view.inputs.len()), (3, guide.n_inputs()));
+                let back = guide.restore(guide.standardise(cells.view(), &view.centre).view(), &view.centre);
+                assert!((back - &cells).iter().all(|gap| gap.abs() < 1e-5), "{centre:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn with_interactions_a_condition_is_met_as_prediction_may_meet_it() {
+        let (cells, conditions) = screen();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, 0).unwrap();
+        let measured = |text: &str| -> Vec<[f32; 2]> {
+            let views = guide.training_views(&condition(text)).unwrap();
+            views.iter().map(|view| [view.inputs[9], view.inputs[10]]).collect()
+        };
+        assert_eq!(measured("control | cell_type=x"), [[1.0, 1.0]]);
+        assert_eq!(measured("A | cell_type=x"), [[0.0, 0.5], [1.0, 1.0]]);
+        assert_eq!(measured("A+B | cell_type=x"), [[1.0, 0.0], [1.0, 0.5], [1.0, 1.0]]);
+        let unseen = guide.view(&condition("A+C | cell_type=x")).unwrap();
+        assert_eq!([unseen.inputs[9], unseen.inputs[10]], [1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_guide_without_its_interactions_is_refused() {
+        let (cells, conditions) = screen();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, 0).unwrap();
+        let mut file = serde_json::to_value(&guide).unwrap();
+        assert_eq!(serde_json::from_value::<Guide>(file.clone()).unwrap(), guide);
+        file.as_object_mut().unwrap().remove("interactions");
+        let broken: Guide = serde_json::from_value(file).unwrap();
+        assert!(broken.view(&conditions[0]).unwrap_err().to_string().contains("interactions"));
     }
 }

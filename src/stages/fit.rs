@@ -18,6 +18,7 @@ use crate::models::calmflow::{CalmFlowObjective, CalmFlowParams, DecoderKind, Pr
 use crate::models::fitted::{FittedModel, Known};
 use crate::models::gene_decoder::{GeneDecoder, GeneDecoderParams};
 use crate::models::guide::Centre;
+use crate::models::reference::Choice;
 use crate::prepared::Prepared;
 use crate::training::{Progress, State, TrainingParams, measure_seconds_per_step};
 use crate::{Error, Result, training};
@@ -213,6 +214,10 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
 
     let flow_params = params.flow();
     let objective = CalmFlowObjective::new(embedding.view(), &conditions, template, flow_params, params.seed)?;
+    let choice = objective.guide().choice().cloned();
+    if let Some(choice) = &choice {
+        watcher.say(&describe(choice));
+    }
     let mut state = State::new(objective.slots());
     let n_weights: usize = state.slots.iter().map(|slot| slot.variable.elem_count()).sum();
     let input_sha256 = digest::sha256(&params.input)?;
@@ -291,10 +296,28 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
             "seed": params.seed,
             "training": training,
             "n_weights": n_weights,
+            "interaction": choice,
         }),
     };
     atomic::folder(&params.output, |folder| model_folder::write(folder, &model))?;
     remove_checkpoint(&checkpoint_path)
+}
+
+/// The rule of combination in words, with the errors of all that were tried.
+fn describe(choice: &Choice) -> String {
+    if choice.n_combinations == 0 {
+        return "no combination can be estimated from others: combinations are the sums of their parts".into();
+    }
+    let of = |tried: &crate::models::reference::Tried| format!("{} {:.4}", tried.rule, tried.error);
+    let tried: Vec<String> = choice.tried.iter().map(of).collect();
+    format!(
+        "combinations: {}, share {}, by squared errors on {} left out in turn: plain sums {:.4}, {}",
+        choice.rule,
+        choice.share,
+        choice.n_combinations,
+        choice.plain_additive_error,
+        tried.join(", ")
+    )
 }
 
 /// Fails if a cell of a condition that was held out when the screen was prepared is marked as a training cell.

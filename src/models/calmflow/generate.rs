@@ -17,7 +17,7 @@ use crate::conditions::prompt::Template;
 use crate::conditions::tokenizer::Tokenizer;
 use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
-use crate::models::guide::Guide;
+use crate::models::guide::{Guide, View};
 use crate::{Error, Result};
 
 /// Sequences that are generated together.
@@ -51,7 +51,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn told(&self, condition: &Condition) -> Result<Told> {
+    pub(super) fn told(&self, condition: &Condition, view: &View) -> Result<Told> {
         let prompt = self.template.fill(condition);
         let tokens = self.tokenizer.encode(&prompt)?;
         if self.params.prompt_use.has_prefix() && tokens.len() > self.n_prompt_tokens {
@@ -61,7 +61,7 @@ impl Reader {
                 reason: format!("it has {} tokens, the model reads at most {}", tokens.len(), self.n_prompt_tokens),
             });
         }
-        Ok(Told { tokens, inputs: self.guide.inputs(condition)? })
+        Ok(Told { tokens, inputs: view.inputs.clone() })
     }
 }
 
@@ -108,7 +108,8 @@ impl CalmFlow {
                 reason: "it must be zero or above".into(),
             });
         }
-        let told = self.reader.told(condition)?;
+        let view = self.reader.guide.view(condition)?;
+        let told = self.reader.told(condition, &view)?;
         let (n_dims, n_trajectories) = (self.reader.guide.n_dims(), self.reader.params.n_trajectories);
         let n_sequences = n_cells.div_ceil(n_trajectories);
         let mut points = Vec::with_capacity(n_sequences * n_trajectories * n_dims);
@@ -121,7 +122,7 @@ impl CalmFlow {
         points.truncate(n_cells * n_dims);
         let shape = |source| Error::backend("collecting generated cells", source);
         let points = Array2::from_shape_vec((n_cells, n_dims), points).map_err(shape)?;
-        self.reader.guide.restore(points.view(), condition)
+        Ok(self.reader.guide.restore(points.view(), &view.centre))
     }
 
     fn generate_block(

@@ -18,7 +18,7 @@ use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::conditions::tokenizer::Tokenizer;
 use crate::language::parameters::Parameters;
-use crate::models::guide::Guide;
+use crate::models::guide::{Guide, View};
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
 use crate::{Error, Result};
@@ -26,13 +26,16 @@ use crate::{Error, Result};
 /// The gates of the mixture learn this much faster, and do not decay: their start is a closed form, not zero.
 const GATE_RATE: f64 = 10.0;
 
+/// Cells of a training condition in flow coordinates, with what the network is told of it: (n_cells, n_dims).
+type Group = (Told, Array2<f32>);
+
 /// A CaLMFlow that is being fitted.
 pub struct CalmFlowObjective {
     reader: Reader,
     network: Network,
     parameters: Parameters,
-    /// Training cells of each condition in flow coordinates, with what the network is told of it.
-    groups: Vec<(Told, Array2<f32>)>,
+    /// The training conditions, each in all the ways in which it is met.
+    groups: Vec<Vec<Group>>,
 }
 
 impl CalmFlowObjective {
@@ -50,7 +53,7 @@ impl CalmFlowObjective {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        let guide = Guide::fit(embedding, conditions, params.centre)?;
+        let guide = Guide::fit(embedding, conditions, params.centre, seed)?;
         let mut rows = BTreeMap::<&Condition, Vec<usize>>::new();
         for (row, condition) in conditions.iter().enumerate() {
             rows.entry(condition).or_default().push(row);
@@ -62,8 +65,11 @@ impl CalmFlowObjective {
         let reader = Reader { params, guide, tokenizer, template, n_prompt_tokens };
         let mut groups = Vec::with_capacity(rows.len());
         for (condition, rows) in rows {
-            let cells = reader.guide.standardise(embedding.select(Axis(0), &rows).view(), condition)?;
-            groups.push((reader.told(condition)?, cells));
+            let cells = embedding.select(Axis(0), &rows);
+            let group = |view: &View| -> Result<Group> {
+                Ok((reader.told(condition, view)?, reader.guide.standardise(cells.view(), &view.centre)))
+            };
+            groups.push(reader.guide.training_views(condition)?.iter().map(group).collect::<Result<_>>()?);
         }
         let mut parameters = Parameters::draw(seed, &Device::Cpu);
         let network = Network::new(&mut parameters, params, reader.sizes())?;
@@ -77,6 +83,11 @@ impl CalmFlowObjective {
             _ => Slot::new(name, variable, 1.0, 1.0),
         };
         self.parameters.variables.iter().map(slot).collect()
+    }
+
+    /// What conditions are measured from.
+    pub fn guide(&self) -> &Guide {
+        &self.reader.guide
     }
 
     #[cfg(test)]
@@ -100,7 +111,10 @@ impl CalmFlowObjective {
         let n_cells = params.n_prompts * per_prompt * params.n_trajectories;
         let (mut told, mut of_sequence, mut ends) = (Vec::new(), Vec::new(), Vec::with_capacity(n_cells * n_dims));
         for prompt in 0..params.n_prompts {
-            let (of_group, cells) = &self.groups[rng.random_range(0..self.groups.len())];
+            let views = &self.groups[rng.random_range(0..self.groups.len())];
+            // A single view costs no draw, so that the other centres give the models that they always gave.
+            let view = if views.len() > 1 { rng.random_range(0..views.len()) } else { 0 };
+            let (of_group, cells) = &views[view];
             told.push(of_group);
             of_sequence.extend(std::iter::repeat_n(prompt as u32, per_prompt));
             for _ in 0..per_prompt * params.n_trajectories {

@@ -159,31 +159,38 @@ impl Effects {
         let mut estimate = self.control_mean(&condition.covariates)?;
         for component in condition.perturbation.components() {
             let key = (condition.covariates.clone(), component.clone());
-            let delta =
-                self.deltas.get(&key).or_else(|| self.pooled.get(component)).ok_or_else(|| Error::UnknownName {
-                    what: "component".into(),
-                    name: component.clone(),
-                    place: "the training cells".into(),
-                    nearest: nearest(component, self.pooled.keys()),
-                })?;
-            estimate += delta;
+            let delta = self.deltas.get(&key).or_else(|| self.pooled.get(component));
+            estimate += delta.ok_or_else(|| unknown_component(component, self.pooled.keys()))?;
         }
         Ok(estimate)
     }
 
     fn lookup(&self, means: &BTreeMap<Covariates, Array1<f32>>, covariates: &Covariates) -> Result<Array1<f32>> {
-        means.get(covariates).cloned().ok_or_else(|| {
-            let show = |covariates: &Covariates| {
-                Condition { perturbation: Perturbation::control(), covariates: covariates.clone() }.to_string()
-            };
-            let known: Vec<String> = means.keys().map(show).collect();
-            Error::UnknownName {
-                what: "covariates".into(),
-                name: show(covariates),
-                place: "the training cells".into(),
-                nearest: nearest(&show(covariates), known.iter()),
-            }
-        })
+        means.get(covariates).cloned().ok_or_else(|| unknown_covariates(covariates, means.keys()))
+    }
+}
+
+/// The error for a component that never occurred in training.
+pub(super) fn unknown_component<'a>(component: &str, known: impl Iterator<Item = &'a String>) -> Error {
+    Error::UnknownName {
+        what: "component".into(),
+        name: component.into(),
+        place: "the training cells".into(),
+        nearest: nearest(component, known),
+    }
+}
+
+/// The error for covariates that never occurred in training.
+pub(super) fn unknown_covariates<'a>(covariates: &Covariates, known: impl Iterator<Item = &'a Covariates>) -> Error {
+    let show = |covariates: &Covariates| {
+        Condition { perturbation: Perturbation::control(), covariates: covariates.clone() }.to_string()
+    };
+    let known: Vec<String> = known.map(show).collect();
+    Error::UnknownName {
+        what: "covariates".into(),
+        name: show(covariates),
+        place: "the training cells".into(),
+        nearest: nearest(&show(covariates), known.iter()),
     }
 }
 

@@ -1,0 +1,113 @@
+//! The estimate as lists, for a file.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array1;
+use serde::{Deserialize, Serialize};
+
+use super::InteractionEffects;
+use super::choice::{Choice, Rules};
+use super::shrunk::Shrunk;
+use super::strata::Covariates;
+use crate::conditions::{Condition, Perturbation};
+
+/// The estimate as lists.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Table {
+    controls: Vec<(Covariates, Vec<f32>)>,
+    measured: Vec<(Condition, Vec<f32>)>,
+    unmeasured: Vec<(Condition, Vec<f32>)>,
+    pooled: Vec<(Perturbation, Vec<f32>)>,
+    maps: Vec<(Covariates, numbers::Rows)>,
+    ridge: f64,
+    rules: Rules,
+    choice: Choice,
+    left_out: Vec<(Condition, [Vec<f32>; 2])>,
+}
+
+impl From<InteractionEffects> for Table {
+    fn from(effects: InteractionEffects) -> Self {
+        fn list<K>(means: BTreeMap<K, Array1<f64>>) -> Vec<(K, Vec<f32>)> {
+            means.into_iter().map(|(key, mean)| (key, narrow(&mean))).collect()
+        }
+        let InteractionEffects { controls, shrunk, rules, choice, left_out } = effects;
+        let maps = shrunk.maps.into_iter();
+        let left_out = left_out.into_iter();
+        Self {
+            controls: list(controls),
+            measured: list(shrunk.measured),
+            unmeasured: list(shrunk.unmeasured),
+            pooled: list(shrunk.pooled),
+            maps: maps.map(|(covariates, map)| (covariates, numbers::rows(&map.mapv(|value| value as f32)))).collect(),
+            ridge: shrunk.ridge,
+            rules,
+            choice,
+            left_out: left_out.map(|(condition, (a, i))| (condition, [narrow(&a), narrow(&i)])).collect(),
+        }
+    }
+}
+
+impl From<Table> for InteractionEffects {
+    fn from(table: Table) -> Self {
+        fn map<K: Ord>(means: Vec<(K, Vec<f32>)>) -> BTreeMap<K, Array1<f64>> {
+            means.into_iter().map(|(key, mean)| (key, widen(mean))).collect()
+        }
+        let controls = map(table.controls);
+        let n_dims = controls.values().next().map_or(0, Array1::len);
+        let maps = table.maps.into_iter();
+        let left_out = table.left_out.into_iter();
+        Self {
+            controls,
+            shrunk: Shrunk {
+                measured: map(table.measured),
+                unmeasured: map(table.unmeasured),
+                pooled: map(table.pooled),
+                maps: maps.map(|(covariates, rows)| (covariates, numbers::array(&rows).mapv(f64::from))).collect(),
+                ridge: table.ridge,
+                n_dims,
+            },
+            rules: table.rules,
+            choice: table.choice,
+            left_out: left_out.map(|(condition, [a, i])| (condition, (widen(a), widen(i)))).collect(),
+        }
+    }
+}
+
+fn narrow(values: &Array1<f64>) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+fn widen(values: Vec<f32>) -> Array1<f64> {
+    values.into_iter().map(f64::from).collect()
+}
+
+/// Matrices as lists of rows.
+pub(super) mod numbers {
+    use ndarray::Array2;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in super::super) type Rows = Vec<Vec<f32>>;
+
+    pub(in super::super) fn rows(array: &Array2<f32>) -> Rows {
+        array.rows().into_iter().map(|row| row.to_vec()).collect()
+    }
+
+    /// Rows that are shorter than the first end in zeros.
+    pub(in super::super) fn array(rows: &Rows) -> Array2<f32> {
+        let width = rows.first().map_or(0, Vec::len);
+        Array2::from_shape_fn((rows.len(), width), |(i, j)| rows[i].get(j).copied().unwrap_or_default())
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(array: &Array2<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+        rows(array).serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Array2<f32>, D::Error> {
+        let rows = Rows::deserialize(deserializer)?;
+        if let Some(row) = rows.iter().find(|row| row.len() != rows[0].len()) {
+            return Err(serde::de::Error::invalid_length(row.len(), &"rows of one length"));
+        }
+        Ok(array(&rows))
+    }
+}
