@@ -15,8 +15,8 @@ use crate::conditions::{Condition, Perturbation};
 
 /// Combinations are left out one by one up to this number, in as many groups beyond it.
 const MOST_FOLDS: usize = 30;
-/// With fewer combinations no rule is tried.
-const FEWEST_COMBINATIONS: usize = 4;
+/// With fewer combinations no rule is tried: the standard error of so few gains says little.
+const FEWEST_COMBINATIONS: usize = 8;
 /// Shares of an interaction that are tried.
 const SHARES: [f32; 5] = [0.25, 0.5, 0.75, 1.0, 1.25];
 
