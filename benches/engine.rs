@@ -19,6 +19,10 @@ use scflow::language::transformer::TransformerParams;
 use scflow::models::calmflow::{CalmFlowObjective, CalmFlowParams, DecoderKind};
 use scflow::training::{State, TrainingParams, fit};
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const N_DIMS: usize = 50;
 const N_CONDITIONS: usize = 32;
 const CELLS_EACH: usize = 60;
