@@ -24,6 +24,10 @@ pub fn conditions(cells: &Cells, column: &str, control: &str, covariates: &[Stri
             Perturbation::parse(label, control).inspect_err(|error| reason = error.to_string()).ok()
         });
     }
+    // First, as a wrong name of the control makes the right one look like a forbidden component.
+    if !parsed.values().flatten().any(Perturbation::is_control) {
+        return Err(no_control(&labels, column, control));
+    }
     let refused: Vec<String> =
         parsed.iter().filter(|(_, p)| p.is_none()).map(|(label, _)| (*label).to_owned()).collect();
     if !refused.is_empty() {
@@ -41,26 +45,28 @@ pub fn conditions(cells: &Cells, column: &str, control: &str, covariates: &[Stri
         .filter_map(|label| parsed[label.as_str()].clone())
         .map(|perturbation| Condition { perturbation, covariates: BTreeMap::new() })
         .collect();
-    if !conditions.iter().any(|condition| condition.perturbation.is_control()) {
-        let mut counts = BTreeMap::<&String, usize>::new();
-        labels.iter().for_each(|label| *counts.entry(label).or_default() += 1);
-        let rank = |name: &str| strsim::jaro_winkler(name, control) + f64::from(u8::from(sounds_like_control(name)));
-        let mut names: Vec<(&String, usize)> = counts.into_iter().collect();
-        names.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)).then(b.1.cmp(&a.1)));
-        let near: Vec<String> = names.iter().take(3).map(|(name, n)| format!("`{name}` ({n} cells)")).collect();
-        return Err(Error::TooFew {
-            what: format!("control cells, labelled `{control}` in obs[\"{column}\"]"),
-            needed: 1,
-            got: 0,
-            hint: format!("name the control with --control; labels that may be it: {}", near.join(", ")),
-        });
-    }
     for covariate in covariates {
         for (condition, value) in conditions.iter_mut().zip(present_texts(cells, covariate, &MISSING[..7])?) {
             condition.covariates.insert(covariate.clone(), value);
         }
     }
     Ok(conditions)
+}
+
+/// There is no control; labels that may be it are suggested.
+fn no_control(labels: &[String], column: &str, control: &str) -> Error {
+    let mut counts = BTreeMap::<&String, usize>::new();
+    labels.iter().for_each(|label| *counts.entry(label).or_default() += 1);
+    let rank = |name: &str| strsim::jaro_winkler(name, control) + f64::from(u8::from(sounds_like_control(name)));
+    let mut names: Vec<(&String, usize)> = counts.into_iter().collect();
+    names.sort_by(|a, b| rank(b.0).total_cmp(&rank(a.0)).then(b.1.cmp(&a.1)));
+    let near: Vec<String> = names.iter().take(3).map(|(name, n)| format!("`{name}` ({n} cells)")).collect();
+    Error::TooFew {
+        what: format!("control cells, labelled `{control}` in obs[\"{column}\"]"),
+        needed: 1,
+        got: 0,
+        hint: format!("name the control with --control; labels that may be it: {}", near.join(", ")),
+    }
 }
 
 /// Whether a label has a usual name of the control; it is only suggested, never taken.
