@@ -2,7 +2,8 @@
 //!
 //! `x` is log1p of counts per `target_sum`; `layers["counts"]` holds the counts; `obs` holds `perturbation` (canonical,
 //! `A+B`, `control`), `is_control`, `split` (`train`, `val` or `test`), `n_perts`, `library_size`, and the covariate
-//! columns; `obsm["X_pca"]`, `varm["PCs"]` (zero rows for genes outside the PCA), `var["pca_mean"]` (of every gene, over
+//! columns; `obsm["X_pca"]`, as scanpy has it, and `obsm["X_pca_cross_fitted"]`, where training cells lie as if the components
+//! had not been fitted to them and other cells as in `X_pca`; `varm["PCs"]` (zero rows for genes outside the PCA), `var["pca_mean"]` (of every gene, over
 //! training cells), `uns["pca"]`; `uns["scflow"]["preprocess"]` holds [`Settings`] as JSON text.
 
 use std::collections::BTreeMap;
@@ -81,8 +82,10 @@ impl Prepared {
         if !cells.layers.contains_key("counts") {
             return Err(missing("layers[\"counts\"]"));
         }
-        if !cells.obsm.contains_key("X_pca") {
-            return Err(missing("obsm[\"X_pca\"]"));
+        for key in ["X_pca", "X_pca_cross_fitted"] {
+            if !cells.obsm.contains_key(key) {
+                return Err(missing(&format!("obsm[\"{key}\"]")));
+            }
         }
         let labels = cells.obs.texts("obs", "perturbation")?;
         let splits = cells.obs.texts("obs", "split")?;
@@ -100,9 +103,10 @@ impl Prepared {
         Ok(Self { cells, settings, conditions, is_training })
     }
 
-    /// The principal components: (n_cells, n_components).
+    /// The coordinates of the cells on the principal components, of training cells as if these had not been fitted to
+    /// them, so that they spread as unseen cells do: (n_cells, n_components).
     pub fn embedding(&self) -> &Array2<f32> {
-        &self.cells.obsm["X_pca"]
+        &self.cells.obsm["X_pca_cross_fitted"]
     }
 
     /// The counts: (n_cells, n_genes).
@@ -175,13 +179,17 @@ pub fn annotate_split(cells: &mut Cells, splits: &[Split]) {
     cells.obs.set("split", Column::categorical(&texts));
 }
 
-/// Writes the slots of a principal component analysis and the coordinates of every cell.
+/// Writes the slots of a principal component analysis and the coordinates of every cell; `cross_fitted` are those of the
+/// training cells `rows` from [`Pca::cross_fit`].
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] if the cells have other genes than the analysis.
-pub fn annotate_pca(cells: &mut Cells, pca: Pca) -> Result<()> {
+pub fn annotate_pca(cells: &mut Cells, pca: Pca, rows: &[usize], cross_fitted: &Array2<f32>) -> Result<()> {
     let coordinates = pca.transform(&cells.x)?;
+    let mut unseen = coordinates.clone();
+    rows.iter().zip(cross_fitted.rows()).for_each(|(&row, coordinates)| unseen.row_mut(row).assign(&coordinates));
     cells.obsm.insert("X_pca".into(), coordinates);
+    cells.obsm.insert("X_pca_cross_fitted".into(), unseen);
     cells.var.set("pca_mean", Column::Float(pca.mean));
     cells.varm.insert("PCs".into(), pca.loadings);
     let params = BTreeMap::from([

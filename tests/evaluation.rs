@@ -49,7 +49,7 @@ pub fn screen(n_each: usize, n_genes: usize, n_types: usize, seed: u64) -> (Cell
         layers: BTreeMap::from([("counts".to_owned(), x.clone())]),
         obs: Annotations::new((0..rows.len()).map(|cell| format!("cell {cell}")).collect()),
         var: Annotations::new((0..n_genes).map(|gene| format!("gene {gene}")).collect()),
-        obsm: BTreeMap::from([("X_pca".to_owned(), dense.slice(s![.., ..10]).to_owned())]),
+        obsm: ["X_pca", "X_pca_cross_fitted"].map(|key| (key.to_owned(), dense.slice(s![.., ..10]).to_owned())).into(),
         x,
         ..Cells::default()
     };

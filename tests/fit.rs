@@ -135,7 +135,7 @@ fn held_out_cells_change_nothing_in_a_model() {
     let held: Vec<usize> = (0..cells.n_cells()).filter(|&row| texts(&cells, "split")[row] != "train").collect();
     assert!(held.len() > 20);
     for &row in &held {
-        cells.obsm.get_mut("X_pca").unwrap().row_mut(row).fill(7.0);
+        cells.obsm.values_mut().for_each(|coordinates| coordinates.row_mut(row).fill(7.0));
         cells.layers.get_mut("counts").unwrap().row_values_mut(row).fill(1000.0);
         cells.x.row_values_mut(row).fill(9.0);
     }

@@ -86,7 +86,7 @@ pub fn evaluate(truth: &Prepared, predicted: &Predicted, choices: Choices) -> Re
         held_out.keys().filter(|condition| !groups.contains_key(*condition)).map(ToString::to_string).collect();
     let settings = json!({
         "model": predicted.method,
-        "space": "obsm[X_pca] for distances, X (log1p) for mean expression",
+        "space": "obsm[X_pca_cross_fitted] for distances, X (log1p) for mean expression",
         "min_cells": choices.min_cells,
         "seed": choices.seed,
         "w2_exact_most_cells": MOST_TRANSPORTED,

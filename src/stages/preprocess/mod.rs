@@ -68,7 +68,7 @@ pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<Prepr
 /// Prepares a screen in memory; `sha256` is the checksum of its file.
 ///
 /// # Errors
-/// Those of [`crate::preprocess`] and of [`Pca::fit`], each naming what to change.
+/// Those of [`crate::preprocess`] and of [`Pca::cross_fit`], each naming what to change.
 pub fn prepare(
     raw: Cells,
     table: Option<&SplitTable>,
@@ -117,7 +117,7 @@ pub fn prepare(
             params.n_top_genes
         ));
     }
-    let pca = Pca::fit(&cells.x, &kept.training, &chosen, params.n_components)?;
+    let (pca, cross_fitted) = Pca::cross_fit(&cells.x, &kept.training, &chosen, params.n_components)?;
     let summary = PreprocessSummary {
         n_cells: cells.n_cells(),
         n_genes: cells.n_genes(),
@@ -129,7 +129,7 @@ pub fn prepare(
     };
     slots::annotate_cells(&mut cells, &kept, measured, library_sizes, params, say);
     slots::annotate_genes(&mut cells, genes, say);
-    prepared::annotate_pca(&mut cells, pca)?;
+    prepared::annotate_pca(&mut cells, pca, &kept.training, &cross_fitted)?;
     slots::annotate_settings(&mut cells, &summary, sha256, params)?;
     Ok((cells, summary))
 }

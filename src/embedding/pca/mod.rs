@@ -1,19 +1,16 @@
 //! Principal components: fitted exactly on training cells, applied to any cell.
 
-use faer::diag::Diag;
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+mod covariance;
+mod cross_fitted;
+
+use faer::Mat;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
+use self::covariance::{covariance, eigen};
 use crate::cells::SparseMatrix;
 use crate::{Error, Result};
 
-/// Cells whose centred values are dense at one time while the covariance is summed up.
-const CELLS_AT_A_TIME: usize = 256;
-/// Genes whose rows of the covariance are one piece of parallel work; fixed, so that no sum depends on the threads.
-const GENES_PER_PANEL: usize = 128;
 /// The covariance of more genes, and its eigenvectors, would take gigabytes and many minutes.
 const MOST_GENES: usize = 10_000;
 /// A component with a smaller share of the largest variance than this is rounding error.
@@ -44,6 +41,37 @@ impl Pca {
     /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, if fewer components have
     /// any variance, or if there are more than 10,000 genes.
     pub fn fit(x: &SparseMatrix, rows: &[usize], columns: &[usize], n_components: usize) -> Result<Self> {
+        Ok(Self::decompose(x, rows, columns, n_components)?.0)
+    }
+
+    /// Fits the components, and gives the cells `rows` the coordinates that they would have had they not been fitted to.
+    ///
+    /// Components follow the noise of the cells that they are fitted to, so that these cells spread wider along them than
+    /// unseen cells of the same kind, the more so the fewer the cells. Each tenth of the cells is therefore projected on
+    /// components fitted to the others, turned to agree with those of all cells.
+    ///
+    /// **Shapes** as of [`Self::fit`] → (n_rows, n_components)
+    ///
+    /// # Errors
+    /// Those of [`Self::fit`].
+    pub fn cross_fit(
+        x: &SparseMatrix,
+        rows: &[usize],
+        columns: &[usize],
+        n_components: usize,
+    ) -> Result<(Self, Array2<f32>)> {
+        let (pca, covariance, vectors) = Self::decompose(x, rows, columns, n_components)?;
+        let coordinates = cross_fitted::coordinates(x, rows, columns, &pca, &covariance, &vectors)?;
+        Ok((pca, coordinates))
+    }
+
+    /// The analysis with the covariance (lower triangle) and all its eigenvectors, their values rising.
+    fn decompose(
+        x: &SparseMatrix,
+        rows: &[usize],
+        columns: &[usize],
+        n_components: usize,
+    ) -> Result<(Self, Mat<f64>, Mat<f64>)> {
         let invalid = |reason: String| Error::InvalidParameter {
             name: "n_components".into(),
             value: n_components.to_string(),
@@ -83,7 +111,7 @@ impl Pca {
         }
         let variance: Vec<f64> = order.iter().map(|&k| values[k]).collect();
         let variance_ratio = variance.iter().map(|value| value / total).collect();
-        Ok(Self { mean, loadings, variance, variance_ratio })
+        Ok((Self { mean, loadings, variance, variance_ratio }, covariance, vectors))
     }
 
     /// Number of genes.
@@ -144,59 +172,6 @@ impl Pca {
     fn mismatch(&self, what: &str, expected: String, got: usize, of: &str) -> Error {
         Error::ShapeMismatch { what: what.to_owned(), expected, got: format!("{got} {of}") }
     }
-}
-
-/// The covariance of the genes `columns` over the cells `rows` (divisor n − 1): lower triangle of (n_chosen, n_chosen).
-fn covariance(x: &SparseMatrix, rows: &[usize], columns: &[usize], mean: &[f64]) -> Mat<f64> {
-    let n_chosen = columns.len();
-    let mut position = vec![usize::MAX; x.n_columns()];
-    columns.iter().enumerate().for_each(|(at, &gene)| position[gene] = at);
-    let centre: Vec<f64> = columns.iter().map(|&gene| -mean[gene]).collect();
-    let mut panels: Vec<(usize, Mat<f64>)> = (0..n_chosen)
-        .step_by(GENES_PER_PANEL)
-        .map(|start| (start, Mat::zeros(n_chosen - start, GENES_PER_PANEL.min(n_chosen - start))))
-        .collect();
-    for some in rows.chunks(CELLS_AT_A_TIME) {
-        let mut centred = Mat::<f64>::zeros(n_chosen, some.len()); // (n_chosen, n_some)
-        for (cell, &row) in some.iter().enumerate() {
-            let target = centred.col_as_slice_mut(cell);
-            target.copy_from_slice(&centre);
-            let (genes, values) = x.row(row);
-            for (&gene, &value) in genes.iter().zip(values).filter(|&(&gene, _)| position[gene as usize] != usize::MAX)
-            {
-                target[position[gene as usize]] += f64::from(value);
-            }
-        }
-        panels.par_iter_mut().for_each(|(start, panel)| {
-            let below = centred.subrows(*start, panel.nrows());
-            let across = centred.subrows(*start, panel.ncols());
-            matmul(panel.as_mut(), Accum::Add, below, across.transpose(), 1.0, Par::Seq);
-        });
-    }
-    let scale = 1.0 / (rows.len() as f64 - 1.0);
-    let mut covariance = Mat::zeros(n_chosen, n_chosen);
-    for (start, panel) in &panels {
-        for column in 0..panel.ncols() {
-            for row in column..panel.nrows() {
-                covariance[(start + row, start + column)] = scale * panel[(row, column)];
-            }
-        }
-    }
-    covariance
-}
-
-/// Eigenvalues, rising, and eigenvectors in columns, of a symmetric matrix given by its lower triangle.
-fn eigen(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-    let n = matrix.nrows();
-    let (mut values, mut vectors) = (Diag::zeros(n), Mat::zeros(n, n));
-    let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default());
-    let mut buffer = faer::dyn_stack::MemBuffer::new(scratch);
-    let stack = faer::dyn_stack::MemStack::new(&mut buffer);
-    // One thread: the blocks of a parallel run, and with them the last bits, would follow the number of threads.
-    self_adjoint_evd(matrix.as_ref(), values.as_mut(), Some(vectors.as_mut()), Par::Seq, stack, Default::default())
-        .map_err(|error| Error::backend("eigenvectors of the covariance", format!("{error:?}")))?;
-    let values = values.column_vector().iter().copied().collect();
-    Ok((values, vectors))
 }
 
 #[cfg(test)]
