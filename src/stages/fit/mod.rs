@@ -15,7 +15,6 @@ use self::checkpoint::Checkpoint;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::io::{atomic, digest, h5ad, model_folder};
-use crate::models::calmflow::CalmFlowObjective;
 use crate::models::fitted::{FittedModel, Known};
 use crate::models::gene_decoder::{GeneDecoder, GeneDecoderParams};
 use crate::models::reference::{Choice, Tried};
@@ -55,15 +54,15 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         prepared.conditions.len() - rows.len()
     ));
 
-    let objective = CalmFlowObjective::new(embedding.view(), &conditions, template, params.flow(), params.seed)?;
-    let choice = objective.guide().choice().cloned();
+    let fitting = params.choices().begin(embedding.view(), &conditions, template, params.seed)?;
+    let choice = fitting.reader().guide.choice().cloned();
     if let Some(choice) = &choice {
         watcher.say(&describe(choice));
     }
-    let mut state = State::new(objective.slots());
+    let mut state = State::new(fitting.slots());
     let input_sha256 = digest::sha256(&params.input)?;
     let checkpoint = Checkpoint::new(params, &input_sha256)?;
-    let training = train::train(params, &objective, &mut state, &checkpoint, watcher)?;
+    let training = train::train(params, &*fitting, &mut state, &checkpoint, watcher)?;
 
     watcher.say("fitting the gene decoder");
     let sizes = prepared.library_sizes()?;
@@ -80,7 +79,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         ("loss".to_owned(), state.losses.clone()),
     ]);
     let model = FittedModel {
-        flow: objective.finish()?,
+        method: fitting.finish()?,
         gene_decoder,
         pca: prepared.pca()?,
         genes: prepared.cells.var.index.clone(),

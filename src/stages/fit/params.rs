@@ -8,6 +8,7 @@ use crate::flow::Path as FlowPath;
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::guide::Centre;
+use crate::models::registry::{Choices, Method};
 use crate::training::TrainingParams;
 use crate::{Error, Result};
 
@@ -19,6 +20,8 @@ pub struct FitParams {
     pub input: PathBuf,
     /// The model folder.
     pub output: PathBuf,
+    /// The method.
+    pub method: Method,
     /// How the network's output becomes the next state.
     pub decoder: DecoderKind,
     /// Training steps; the same number, seed and threads give the same model.
@@ -73,6 +76,7 @@ impl Default for FitParams {
         Self {
             input: "prepared.h5ad".into(),
             output: "model".into(),
+            method: Method::default(),
             decoder: flow.decoder,
             steps: None,
             budget_seconds: None,
@@ -101,8 +105,14 @@ impl Default for FitParams {
 }
 
 impl FitParams {
-    /// The choices of the model.
-    pub fn flow(&self) -> CalmFlowParams {
+    /// The method with its choices.
+    pub fn choices(&self) -> Choices {
+        match self.method {
+            Method::Calmflow => Choices::CalmFlow(self.calmflow()),
+        }
+    }
+
+    fn calmflow(&self) -> CalmFlowParams {
         let own = CalmFlowParams::of(self.decoder);
         let path = match self.sigma {
             Some(0.0) => FlowPath::Straight,
@@ -160,6 +170,6 @@ impl FitParams {
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return invalid("weight-decay", self.weight_decay.to_string(), "it must be zero or above");
         }
-        self.flow().check()
+        self.choices().check()
     }
 }
