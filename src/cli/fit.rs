@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::guide::Centre;
+use crate::models::registry::Method;
 use crate::stages::fit::{FitParams, Watcher, fit};
 use crate::training::Progress;
 
@@ -134,6 +135,7 @@ impl Arguments {
         let params = FitParams {
             input: self.input,
             output: self.output,
+            method: Method::default(),
             decoder: match self.decoder {
                 Decoder::Mixture => DecoderKind::Mixture,
                 Decoder::Variational => DecoderKind::Variational,

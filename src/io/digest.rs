@@ -18,6 +18,11 @@ pub fn sha256(path: &Path) -> Result<String> {
     Ok(hexadecimal(hasher))
 }
 
+/// The digest of bytes.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
 /// The digest of a file, or of a folder: that of the names of its files, each with its own digest, in order.
 ///
 /// # Errors
@@ -61,6 +66,7 @@ mod tests {
         std::fs::write(&path, "abc").unwrap();
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, B.1
         assert_eq!((sha256(&path).unwrap().as_str(), any(&path).unwrap().as_str()), (known, known));
+        assert_eq!(of_bytes(b"abc"), known);
         let first = any(folder.path()).unwrap();
         assert_eq!(first, any(folder.path()).unwrap());
         std::fs::rename(&path, folder.path().join("b")).unwrap();

@@ -1,6 +1,6 @@
 //! A fitted model as a folder that needs nothing else.
 //!
-//! `config.json` (choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (effects, interactions,
+//! `config.json` (method, choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (effects, interactions,
 //! scales), `conditions.json` (training and held-out conditions, library sizes), `genes.json`, `preprocess.json`,
 //! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`.
 
@@ -16,9 +16,10 @@ use super::score_tables::{self, Series};
 use crate::conditions::prompt::Template;
 use crate::conditions::tokenizer::Tokenizer;
 use crate::embedding::pca::Pca;
-use crate::models::calmflow::{CalmFlow, CalmFlowParams, Reader};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoder;
+use crate::models::reader::Reader;
+use crate::models::registry;
 use crate::{Error, Result};
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +27,7 @@ use crate::{Error, Result};
 struct Config {
     version: String,
     method: String,
-    params: CalmFlowParams,
+    params: serde_json::Value,
     prompt: String,
     n_prompt_tokens: usize,
     provenance: serde_json::Value,
@@ -49,11 +50,11 @@ fn history_columns(history: &BTreeMap<String, Vec<f64>>) -> Vec<(String, Series)
 /// # Errors
 /// [`Error::Io`], [`Error::Backend`].
 pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
-    let reader = model.flow.reader();
+    let reader = model.method.reader();
     let config = Config {
         version: env!("CARGO_PKG_VERSION").into(),
-        method: "calmflow".into(),
-        params: reader.params,
+        method: model.method.name().into(),
+        params: model.method.params()?,
         prompt: reader.template.text().into(),
         n_prompt_tokens: reader.n_prompt_tokens,
         provenance: model.provenance.clone(),
@@ -64,7 +65,7 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
     write_json(&folder.join("genes.json"), &model.genes)?;
     write_json(&folder.join("preprocess.json"), &model.settings)?;
     write_bytes(&folder.join("tokenizer.json"), reader.tokenizer.to_json()?.as_bytes())?;
-    write_tensors(&folder.join("weights.safetensors"), model.flow.tensors())?;
+    write_tensors(&folder.join("weights.safetensors"), model.method.tensors())?;
     let pca = &model.pca;
     let (n_genes, n_components) = pca.loadings.dim();
     let loadings: Vec<f32> = pca.loadings.iter().copied().collect();
@@ -94,13 +95,13 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
     let config: Config = read_json(folder, "config.json")?;
     let settings: crate::prepared::Settings = read_json(folder, "preprocess.json")?;
     let reader = Reader {
-        params: config.params,
         guide: read_json(folder, "guide.json")?,
         tokenizer: Tokenizer::from_json(&read_text(folder, "tokenizer.json")?)?,
         template: Template::parse(&config.prompt, &settings.covariates)?,
         n_prompt_tokens: config.n_prompt_tokens,
     };
-    let flow = CalmFlow::new(reader, read_tensors(folder, "weights.safetensors")?)?;
+    let weights = read_tensors(folder, "weights.safetensors")?;
+    let method = registry::restore(&config.method, config.params, reader, weights)?;
     let pca = read_tensors(folder, "pca.safetensors")?;
     let tensor = |name: &str| {
         pca.get(name).ok_or_else(|| Error::MissingKey {
@@ -121,7 +122,7 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
     let arrays = read_tensors(folder, "gene_decoder.safetensors")?;
     let arrays = arrays.iter().map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?))).collect::<Result<_>>()?;
     Ok(FittedModel {
-        flow,
+        method,
         gene_decoder: GeneDecoder::from_arrays(&arrays)?,
         pca,
         genes: read_json(folder, "genes.json")?,

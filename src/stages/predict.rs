@@ -11,6 +11,7 @@ use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::conditions::{Condition, Perturbation};
 use crate::io::{atomic, digest, h5ad, model_folder};
 use crate::models::fitted::{FittedModel, Generated};
+use crate::models::method::Draws;
 use crate::preprocess::normalize;
 use crate::{Error, Result};
 
@@ -67,7 +68,12 @@ impl PredictParams {
         if self.cells == 0 {
             return invalid("cells", "0".into(), "at least one cell is needed");
         }
-        Ok(())
+        self.draws().check()
+    }
+
+    /// How cells are drawn.
+    pub fn draws(&self) -> Draws {
+        Draws { temperature: self.temperature }
     }
 }
 
@@ -84,11 +90,7 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     for (number, condition) in conditions.iter().enumerate() {
         let status = model.known.status(condition).to_string();
         say(&format!("{}/{} {condition} ({status})", number + 1, conditions.len()));
-        parts.push((
-            condition.clone(),
-            status,
-            model.generate(condition, params.cells, params.temperature, params.seed)?,
-        ));
+        parts.push((condition.clone(), status, model.generate(condition, params.cells, params.draws(), params.seed)?));
     }
     let cells = collect(params, &model, &parts)?;
     atomic::file(&params.output, |path| h5ad::write(path, &cells))?;
@@ -198,14 +200,12 @@ fn collect(params: &PredictParams, model: &FittedModel, parts: &[(Condition, Str
 
 /// What made the file; the places of files do not go into it, their content does.
 fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
-    let reader = model.flow.reader();
     let weights = digest::sha256(&Path::new(&params.model).join("weights.safetensors"))?;
     Ok(json!({
-        "method": "calmflow",
+        "method": model.method.name(),
         "version": env!("CARGO_PKG_VERSION"),
-        "decoder": reader.params.decoder,
-        "model": reader.params,
-        "prompt": reader.template.text(),
+        "model": model.method.params()?,
+        "prompt": model.method.reader().template.text(),
         "fit": model.provenance,
         "weights_sha256": weights,
         "perturbations": params.perturbations,

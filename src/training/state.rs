@@ -24,6 +24,11 @@ impl State {
         Self { slots, step: 0, losses: Vec::new() }
     }
 
+    /// Numbers that are trained.
+    pub fn n_weights(&self) -> usize {
+        self.slots.iter().map(|slot| slot.variable.elem_count()).sum()
+    }
+
     /// Everything as named tensors, for a file.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use crate::flow::Path;
 use crate::language::mask::TokenOrder;
 use crate::language::transformer::TransformerParams;
 use crate::models::guide::Centre;
+use crate::models::minibatch::MinibatchParams;
 use crate::{Error, Result};
 
 /// How the language model's output becomes the next state.
@@ -100,6 +101,11 @@ impl CalmFlowParams {
     /// The order of a sequence's tokens.
     pub fn order(&self) -> TokenOrder {
         TokenOrder { n_steps: self.n_steps, n_trajectories: self.n_trajectories, n_spatial: self.n_spatial }
+    }
+
+    /// The size of a minibatch; a sequence holds cells of one condition.
+    pub fn minibatch(&self) -> MinibatchParams {
+        MinibatchParams { n_cells: self.n_cells, n_prompts: self.n_prompts, multiple: self.n_trajectories }
     }
 
     /// # Errors

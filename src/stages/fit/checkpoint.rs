@@ -1,0 +1,95 @@
+//! The checkpoint of a fit: where its training stands, beside the model folder to be.
+
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor};
+
+use super::FitParams;
+use crate::io::{checkpoint, digest};
+use crate::training::State;
+use crate::{Error, Result};
+
+/// The entry that holds the number of steps to do.
+const N_STEPS: &str = "n_steps";
+
+/// The checkpoint of one fit.
+pub(super) struct Checkpoint {
+    path: PathBuf,
+    fingerprint: String,
+}
+
+impl Checkpoint {
+    /// # Errors
+    /// [`Error::Backend`] if the choices cannot be named.
+    pub(super) fn new(params: &FitParams, input_sha256: &str) -> Result<Self> {
+        Ok(Self { path: checkpoint::path_of(&params.output), fingerprint: fingerprint(params, input_sha256)? })
+    }
+
+    /// Fails if there is an unfinished fit that the user says nothing of.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`].
+    pub(super) fn check(params: &FitParams) -> Result<()> {
+        let path = checkpoint::path_of(&params.output);
+        if !path.exists() || params.resume || params.force {
+            return Ok(());
+        }
+        Err(Error::InvalidParameter {
+            name: "resume".into(),
+            value: "not given".into(),
+            reason: format!(
+                "`{}` holds an unfinished fit; add --resume to go on from it, or --force to begin anew",
+                path.display()
+            ),
+        })
+    }
+
+    /// Brings the state to where it was, and returns the number of steps to do.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no checkpoint; [`Error::InvalidFile`] if it belongs to another fit.
+    pub(super) fn restore(&self, state: &mut State) -> Result<Option<usize>> {
+        let mut tensors = checkpoint::read(&self.path, &self.fingerprint)?;
+        let n_steps = tensors.remove(N_STEPS).map(|tensor| tensor.to_scalar::<u32>()).transpose()?;
+        state.restore(&tensors)?;
+        Ok(n_steps.map(|n| n as usize))
+    }
+
+    /// Writes the state and the number of steps to do.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Backend`].
+    pub(super) fn write(&self, state: &State, n_steps: usize) -> Result<()> {
+        let mut tensors = state.to_tensors()?;
+        tensors.insert(N_STEPS.into(), Tensor::new(n_steps as u32, &Device::Cpu)?);
+        checkpoint::write(&self.path, tensors, &self.fingerprint)
+    }
+
+    /// Removes the file, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn remove(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A digest of everything that decides the numbers of a fit.
+fn fingerprint(params: &FitParams, input_sha256: &str) -> Result<String> {
+    let deciding = FitParams {
+        input: PathBuf::new(),
+        output: PathBuf::new(),
+        checkpoint_seconds: 0.0,
+        resume: false,
+        force: false,
+        ..params.clone()
+    };
+    let text = serde_json::to_string(&(deciding, input_sha256, env!("CARGO_PKG_VERSION")))
+        .map_err(|source| Error::backend("naming a fit", source))?;
+    Ok(digest::of_bytes(text.as_bytes()))
+}
