@@ -100,7 +100,7 @@ fn main() {
     let fitted = objective(small);
     let train = small.n_cells as f64 / seconds_per_step(&fitted, 20);
 
-    let model = fitted.into_model().unwrap();
+    let model = fitted.to_model().unwrap();
     let n_generated = 2048;
     let condition = Condition {
         perturbation: Perturbation::parse("gene1 + gene2", "control").unwrap(),

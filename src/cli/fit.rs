@@ -95,6 +95,16 @@ struct Choices {
     /// Weight decay.
     #[arg(long, value_name = "DECAY", default_value_t = 1.0)]
     weight_decay: f64,
+    /// Decay of the running mean of the weights, which makes the model; 0 takes the last weights.
+    #[arg(long, value_name = "DECAY", default_value_t = 0.0)]
+    average: f64,
+    /// Training combinations (or strata of covariates, where there are none) that are kept from the fit: it stops when it
+    /// tells them no better, by energy distance and MMD.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    validation_conditions: usize,
+    /// Stop the fit by the cells that obs["split"] marks `val`.
+    #[arg(long, conflicts_with = "validation_conditions")]
+    validation_split: bool,
 }
 
 /// `--decoder`.
@@ -167,6 +177,9 @@ impl Arguments {
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,
             weight_decay: choices.weight_decay,
+            average: choices.average,
+            validation_conditions: choices.validation_conditions,
+            validation_split: choices.validation_split,
             checkpoint_seconds: self.checkpoint_every,
             resume: self.resume,
             force: shared.force,

@@ -1,6 +1,6 @@
 //! A fitted model with everything that a prediction needs: no file of the screen is looked at again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -30,6 +30,8 @@ pub struct Known {
     pub training: Vec<(Condition, usize)>,
     /// Held-out conditions and their numbers of cells; none of these cells was looked at.
     pub held_out: Vec<(Condition, usize)>,
+    /// Conditions that only decided when the fit stopped, and their numbers of cells.
+    pub validation: Vec<(Condition, usize)>,
     /// Library sizes of training cells per combination of covariates.
     pub library_sizes: Vec<(Covariates, Vec<f32>)>,
 }
@@ -64,19 +66,19 @@ impl std::fmt::Display for Status {
 }
 
 impl Known {
-    /// Collects what is known of a prepared screen.
+    /// Collects what is known of a prepared screen; `validation` are conditions that decided when the fit stopped.
     ///
     /// # Errors
     /// [`Error::MissingColumn`] if the library sizes are absent.
-    pub fn of(prepared: &Prepared, seed: u64) -> Result<Self> {
+    pub fn of(prepared: &Prepared, validation: &BTreeSet<Condition>, seed: u64) -> Result<Self> {
         let count = |training: bool| {
             let rows = prepared.rows_by_condition(training);
             rows.into_iter().map(|(condition, rows)| (condition, rows.len())).collect::<Vec<_>>()
         };
         let training = count(true);
         let held_out = count(false);
-        let held_out =
-            held_out.into_iter().filter(|(held, _)| !training.iter().any(|(seen, _)| seen == held)).collect();
+        let unseen = held_out.into_iter().filter(|(held, _)| !training.iter().any(|(seen, _)| seen == held));
+        let (validation, held_out) = unseen.partition(|(condition, _)| validation.contains(condition));
         let sizes = prepared.library_sizes()?;
         let mut by_covariates = BTreeMap::<Covariates, Vec<f32>>::new();
         for row in prepared.training_rows() {
@@ -90,7 +92,7 @@ impl Known {
             sizes.choose_multiple(&mut rng, MOST_LIBRARY_SIZES).copied().collect()
         };
         let library_sizes = by_covariates.into_iter().map(|(covariates, sizes)| (covariates, thin(sizes))).collect();
-        Ok(Self { training, held_out, library_sizes })
+        Ok(Self { training, held_out, validation, library_sizes })
     }
 
     /// The components that occur in training.
@@ -242,7 +244,12 @@ mod tests {
     fn known() -> Known {
         let condition = |text: &str| (Condition::parse(text, "control").unwrap(), 10);
         let training = ["control | t=x", "control | t=y", "A | t=x", "A | t=y", "B | t=x", "A+C | t=x"];
-        Known { training: training.map(condition).to_vec(), held_out: Vec::new(), library_sizes: Vec::new() }
+        Known {
+            training: training.map(condition).to_vec(),
+            held_out: Vec::new(),
+            validation: Vec::new(),
+            library_sizes: Vec::new(),
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub trait Fitting: Objective {
     ///
     /// # Errors
     /// [`Error::BadValues`] if a weight is not finite.
-    fn finish(self: Box<Self>) -> Result<Box<dyn FittedMethod>>;
+    fn model(&self) -> Result<Box<dyn FittedMethod>>;
 }
 
 /// A fitted method: cells of any condition as principal components.

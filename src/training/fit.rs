@@ -52,7 +52,8 @@ pub struct Progress {
     pub loss: f64,
 }
 
-/// Runs the remaining steps; `after_step` is told of each and may save the state, or stop the fit with an error.
+/// Runs the remaining steps; `after_step` is told of each and may save the state, say that it is done, or stop
+/// the fit with an error.
 ///
 /// The draws of a step depend on the seed and the number of the step alone, so a fit that goes on from a saved state
 /// ends with the same numbers as one that was never stopped.
@@ -63,9 +64,9 @@ pub fn fit(
     objective: &(impl Objective + ?Sized),
     state: &mut State,
     params: &TrainingParams,
-    after_step: &mut dyn FnMut(Progress, &State) -> Result<()>,
+    after_step: &mut dyn FnMut(Progress, &mut State) -> Result<()>,
 ) -> Result<()> {
-    while state.step < params.n_steps {
+    while state.step < params.n_steps && !state.is_done {
         let loss = one_step(objective, state, params)?;
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss {
@@ -73,6 +74,9 @@ pub fn fit(
                 loss,
                 hint: "lower --learning-rate; the last checkpoint holds finite weights".into(),
             });
+        }
+        if let Some(average) = &mut state.average {
+            average.update(&state.slots, state.step)?;
         }
         state.losses.push(loss);
         state.step += 1;

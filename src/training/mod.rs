@@ -1,6 +1,7 @@
 //! Fitting by stochastic gradients: one loop for every method.
 
 pub mod optimizer;
+pub mod average;
 pub mod schedule;
 pub mod state;
 pub mod fit;

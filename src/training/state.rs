@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 
+use super::average::Average;
 use super::optimizer::Slot;
 use crate::{Error, Result};
 
@@ -16,12 +17,33 @@ pub struct State {
     pub step: usize,
     /// Loss of every step done.
     pub losses: Vec<f64>,
+    /// The running mean of the weights, where one is kept.
+    pub average: Option<Average>,
+    /// No further step is wanted.
+    pub is_done: bool,
 }
 
 impl State {
     /// Before the first step.
     pub fn new(slots: Vec<Slot>) -> Self {
-        Self { slots, step: 0, losses: Vec::new() }
+        Self { slots, step: 0, losses: Vec::new(), average: None, is_done: false }
+    }
+
+    /// The same with a running mean of the weights; a decay of zero keeps none.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if a tensor cannot be read.
+    pub fn with_average(slots: Vec<Slot>, decay: f64) -> Result<Self> {
+        let average = (decay > 0.0).then(|| Average::new(&slots, decay)).transpose()?;
+        Ok(Self { average, ..Self::new(slots) })
+    }
+
+    /// Exchanges the weights and their running mean, if one is kept.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if a tensor cannot be written.
+    pub fn exchange_average(&mut self) -> Result<()> {
+        self.average.as_mut().map_or(Ok(()), |average| average.exchange(&self.slots))
     }
 
     /// Numbers that are trained.
@@ -43,6 +65,10 @@ impl State {
                 tensors.insert(format!("{kind}/{}", slot.name), tensor);
             }
         }
+        for (slot, values) in self.slots.iter().zip(self.average.iter().flat_map(|average| &average.values)) {
+            let tensor = Tensor::from_slice(values, slot.variable.shape(), &Device::Cpu)?;
+            tensors.insert(format!("average/{}", slot.name), tensor);
+        }
         tensors.insert("losses".into(), Tensor::from_vec(self.losses.clone(), self.losses.len(), &Device::Cpu)?);
         Ok(tensors)
     }
@@ -59,6 +85,7 @@ impl State {
                 hint: "the checkpoint belongs to another model; fit without --resume".into(),
             })
         };
+        let mut averages = self.average.iter_mut().flat_map(|average| &mut average.values);
         for slot in &mut self.slots {
             let value = get(format!("value/{}", slot.name))?;
             if value.dims() != slot.variable.dims() {
@@ -71,6 +98,9 @@ impl State {
             slot.variable.set(value)?;
             slot.first = get(format!("first/{}", slot.name))?.flatten_all()?.to_vec1()?;
             slot.second = get(format!("second/{}", slot.name))?.flatten_all()?.to_vec1()?;
+            if let Some(average) = averages.next() {
+                *average = get(format!("average/{}", slot.name))?.flatten_all()?.to_vec1()?;
+            }
         }
         self.losses = get("losses".into())?.to_vec1()?;
         self.step = self.losses.len();

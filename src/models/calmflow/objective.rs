@@ -73,9 +73,9 @@ impl CalmFlowObjective {
     ///
     /// # Errors
     /// [`crate::Error::BadValues`] if a weight is not finite.
-    pub fn into_model(self) -> Result<CalmFlow> {
-        let tensors: HashMap<String, Tensor> = self.parameters.tensors();
-        CalmFlow::new(self.reader, self.params, tensors)
+    pub fn to_model(&self) -> Result<CalmFlow> {
+        let tensors = self.parameters.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?)));
+        CalmFlow::new(self.reader.clone(), self.params, tensors.collect::<Result<HashMap<String, Tensor>>>()?)
     }
 }
 
@@ -107,7 +107,7 @@ impl Fitting for CalmFlowObjective {
         &self.reader
     }
 
-    fn finish(self: Box<Self>) -> Result<Box<dyn FittedMethod>> {
-        Ok(Box::new(self.into_model()?))
+    fn model(&self) -> Result<Box<dyn FittedMethod>> {
+        Ok(Box::new(self.to_model()?))
     }
 }

@@ -156,7 +156,7 @@ fn the_mixture_learns_a_law_with_two_modes_and_a_seed_gives_the_same_cells() {
     let objective = objective(params);
     let mut state = State::new(objective.slots());
     fit(&objective, &mut state, &training(1500), &mut |_, _| Ok(())).unwrap();
-    let model = objective.into_model().unwrap();
+    let model = objective.to_model().unwrap();
     let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
     let points = generate();
     assert_eq!(points, generate());
@@ -186,7 +186,7 @@ fn the_variational_decoder_overfits_a_single_minibatch() {
 
 #[test]
 fn unknown_components_are_refused_with_near_names() {
-    let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).into_model().unwrap();
+    let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).to_model().unwrap();
     let error = model.generate(&condition("A+C"), 5, Draws::default(), 0).unwrap_err().to_string();
     assert!(error.contains("`C` is unknown"), "{error}");
 }

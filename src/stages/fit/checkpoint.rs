@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use candle_core::{Device, Tensor};
 
 use super::FitParams;
+use super::validation::Validation;
 use crate::io::{checkpoint, digest};
 use crate::training::State;
 use crate::{Error, Result};
@@ -48,10 +49,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`] if there is no checkpoint; [`Error::InvalidFile`] if it belongs to another fit.
-    pub(super) fn restore(&self, state: &mut State) -> Result<Option<usize>> {
+    pub(super) fn restore(&self, state: &mut State, validation: Option<&mut Validation>) -> Result<Option<usize>> {
         let mut tensors = checkpoint::read(&self.path, &self.fingerprint)?;
         let n_steps = tensors.remove(N_STEPS).map(|tensor| tensor.to_scalar::<u32>()).transpose()?;
         state.restore(&tensors)?;
+        validation.map_or(Ok(()), |validation| validation.restore(&tensors))?;
         Ok(n_steps.map(|n| n as usize))
     }
 
@@ -59,8 +61,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Backend`].
-    pub(super) fn write(&self, state: &State, n_steps: usize) -> Result<()> {
+    pub(super) fn write(&self, state: &State, validation: Option<&Validation>, n_steps: usize) -> Result<()> {
         let mut tensors = state.to_tensors()?;
+        if let Some(validation) = validation {
+            tensors.extend(validation.to_tensors()?);
+        }
         tensors.insert(N_STEPS.into(), Tensor::new(n_steps as u32, &Device::Cpu)?);
         checkpoint::write(&self.path, tensors, &self.fingerprint)
     }

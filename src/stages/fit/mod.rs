@@ -3,8 +3,9 @@
 mod params;
 mod checkpoint;
 mod train;
+mod validation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Axis;
 use serde_json::json;
@@ -12,6 +13,7 @@ use serde_json::json;
 pub use params::FitParams;
 
 use self::checkpoint::Checkpoint;
+use self::validation::Validation;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::io::{atomic, digest, h5ad, model_folder};
@@ -40,8 +42,9 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
     Checkpoint::check(params)?;
-    let prepared = Prepared::new(h5ad::read(&params.input)?)?;
+    let mut prepared = Prepared::new(h5ad::read(&params.input)?)?;
     refuse_leaks(&prepared)?;
+    let mut validation = Validation::take(params, &mut prepared)?;
     let rows = prepared.training_rows();
     let conditions: Vec<Condition> = rows.iter().map(|&row| prepared.conditions[row].clone()).collect();
     let embedding = prepared.embedding().select(Axis(0), &rows);
@@ -59,10 +62,24 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     if let Some(choice) = &choice {
         watcher.say(&describe(choice));
     }
-    let mut state = State::new(fitting.slots());
+    if let Some(validation) = &validation {
+        let names: Vec<String> = validation.conditions().map(ToString::to_string).collect();
+        watcher.say(&format!("{} conditions judge the model as it learns: {}", names.len(), names.join(", ")));
+    }
+    let mut state = State::with_average(fitting.slots(), params.average)?;
     let input_sha256 = digest::sha256(&params.input)?;
     let checkpoint = Checkpoint::new(params, &input_sha256)?;
-    let training = train::train(params, &*fitting, &mut state, &checkpoint, watcher)?;
+    let training = train::train(params, &*fitting, &mut state, validation.as_mut(), &checkpoint, watcher)?;
+    let best_step = match &validation {
+        Some(validation) => validation.restore_best(&mut state)?,
+        None => {
+            state.exchange_average()?;
+            None
+        }
+    };
+    if let Some(step) = best_step {
+        watcher.say(&format!("the weights after step {step} told them best"));
+    }
 
     watcher.say("fitting the gene decoder");
     let sizes = prepared.library_sizes()?;
@@ -74,22 +91,26 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         ..GeneDecoderParams::default()
     };
     let gene_decoder = GeneDecoder::fit(embedding.view(), &counts, &sizes, &decoder_params)?;
-    let history = BTreeMap::from([
+    let mut history = BTreeMap::from([
         ("step".to_owned(), (1..=state.step).map(|step| step as f64).collect()),
         ("loss".to_owned(), state.losses.clone()),
     ]);
+    history.extend(validation.iter().flat_map(|validation| validation.history(state.step)));
+    let validated: BTreeSet<Condition> =
+        validation.iter().flat_map(|validation| validation.conditions().cloned()).collect();
     let model = FittedModel {
-        method: fitting.finish()?,
+        method: fitting.model()?,
         gene_decoder,
         pca: prepared.pca()?,
         genes: prepared.cells.var.index.clone(),
-        known: Known::of(&prepared, params.seed)?,
+        known: Known::of(&prepared, &validated, params.seed)?,
         settings: prepared.settings.clone(),
         history,
         provenance: json!({
             "input_sha256": input_sha256,
             "seed": params.seed,
             "training": training,
+            "best_step": best_step,
             "n_weights": state.n_weights(),
             "interaction": choice,
         }),

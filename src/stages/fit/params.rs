@@ -62,6 +62,12 @@ pub struct FitParams {
     pub learning_rate: f64,
     /// Weight decay.
     pub weight_decay: f64,
+    /// Decay of the running mean of the weights, which makes the model; 0 takes the last weights.
+    pub average: f64,
+    /// Training combinations (or strata, where there are none) that are kept from the fit to stop it early; 0 for none.
+    pub validation_conditions: usize,
+    /// Stop early by the cells that `obs["split"]` marks `val`.
+    pub validation_split: bool,
     /// Seconds between checkpoints.
     pub checkpoint_seconds: f64,
     /// Go on from the checkpoint beside the output.
@@ -97,6 +103,9 @@ impl Default for FitParams {
             prompts_per_step: flow.n_prompts,
             learning_rate: 2e-3,
             weight_decay: 1.0,
+            average: 0.0,
+            validation_conditions: 0,
+            validation_split: false,
             checkpoint_seconds: 60.0,
             resume: false,
             force: false,
@@ -166,6 +175,12 @@ impl FitParams {
             if !(value > 0.0 && value.is_finite()) {
                 return invalid(name, value.to_string(), "it must be above zero");
             }
+        }
+        if !(0.0..1.0).contains(&self.average) {
+            return invalid("average", self.average.to_string(), "it must be zero or above, and below one");
+        }
+        if self.validation_split && self.validation_conditions > 0 {
+            return invalid("validation-conditions and validation-split", "both".into(), "give one of them");
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return invalid("weight-decay", self.weight_decay.to_string(), "it must be zero or above");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpoint;
+use super::validation::Validation;
 use super::{FitParams, Watcher};
 use crate::models::method::Fitting;
 use crate::training::{self, State, TrainingParams, measure_seconds_per_step};
@@ -21,19 +22,23 @@ pub(super) fn train(
     params: &FitParams,
     objective: &dyn Fitting,
     state: &mut State,
+    mut validation: Option<&mut Validation>,
     checkpoint: &Checkpoint,
     watcher: &dyn Watcher,
 ) -> Result<TrainingParams> {
-    let training = training_params(params, objective, state, checkpoint, watcher)?;
+    let training = training_params(params, objective, state, validation.as_deref_mut(), checkpoint, watcher)?;
     let n_weights = state.n_weights();
     watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices().n_cells()));
     let mut last_checkpoint = Instant::now();
     let pause = Duration::from_secs_f64(params.checkpoint_seconds);
     training::fit(objective, state, &training, &mut |progress, state| {
         watcher.progress(progress);
+        if let Some(validation) = validation.as_deref_mut() {
+            validation.after_step(objective, state, training.n_steps)?;
+        }
         let signal = watcher.signal().filter(|_| progress.step < progress.n_steps);
         if signal.is_some() || last_checkpoint.elapsed() >= pause {
-            checkpoint.write(state, training.n_steps)?;
+            checkpoint.write(state, validation.as_deref(), training.n_steps)?;
             last_checkpoint = Instant::now();
         }
         match signal {
@@ -53,12 +58,13 @@ fn training_params(
     params: &FitParams,
     objective: &dyn Fitting,
     state: &mut State,
+    validation: Option<&mut Validation>,
     checkpoint: &Checkpoint,
     watcher: &dyn Watcher,
 ) -> Result<TrainingParams> {
     let mut training = params.training();
     if params.resume {
-        training.n_steps = checkpoint.restore(state)?.unwrap_or(training.n_steps);
+        training.n_steps = checkpoint.restore(state, validation)?.unwrap_or(training.n_steps);
         watcher.say(&format!("going on from step {} of {}", state.step, training.n_steps));
     } else if params.steps.is_none() {
         let budget = params.budget_seconds.unwrap_or(DEFAULT_BUDGET_SECONDS);
