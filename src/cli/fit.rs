@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::guide::Centre;
-use crate::stages::fit::{FitParams, Watcher, fit};
+use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
 
 /// The flags of `scflow fit`.
@@ -34,9 +34,9 @@ pub struct Arguments {
     /// Go on from the checkpoint beside the output.
     #[arg(long)]
     resume: bool,
-    /// Time between checkpoints.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
-    checkpoint_every: f64,
+    /// How often a checkpoint is written: a number of steps, or a time such as 60s or 5m.
+    #[arg(long, value_name = "N|TIME", default_value = "60s")]
+    checkpoint_every: Every,
     #[command(flatten)]
     choices: Choices,
 }
@@ -165,7 +165,7 @@ impl Arguments {
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,
             weight_decay: choices.weight_decay,
-            checkpoint_seconds: self.checkpoint_every,
+            checkpoint_every: self.checkpoint_every,
             resume: self.resume,
             force: shared.force,
         };
@@ -174,24 +174,6 @@ impl Arguments {
         terminal.bar.finish_and_clear();
         shared.say(format!("wrote {}; next: scflow predict {0} --holdout -o predicted.h5ad", params.output.display()));
         Ok(())
-    }
-}
-
-/// A time such as `90`, `120s`, `5m` or `1h` in seconds.
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.find(|c: char| c.is_alphabetic()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let factor = match unit {
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(format!("`{unit}` is no unit of time; use s, m or h")),
-    };
-    match number.trim().parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value * factor),
-        _ => Err(format!("`{number}` is no time above zero")),
     }
 }
 
@@ -238,18 +220,5 @@ impl Watcher for Terminal<'_> {
         if progress.step % 20 == 1 || progress.step == progress.n_steps {
             self.bar.set_message(format!("{:.4}", progress.loss));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(seconds("90"), Ok(90.0));
-        assert_eq!(seconds("120s"), Ok(120.0));
-        assert_eq!(seconds("1.5m"), Ok(90.0));
-        assert!(seconds("5 days").is_err() && seconds("-3s").is_err() && seconds("").is_err());
     }
 }

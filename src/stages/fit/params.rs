@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Every;
 use crate::flow::Path as FlowPath;
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
@@ -59,8 +60,8 @@ pub struct FitParams {
     pub learning_rate: f64,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Seconds between checkpoints.
-    pub checkpoint_seconds: f64,
+    /// How often a checkpoint is written: a number of steps, or a time such as `"60s"`.
+    pub checkpoint_every: Every,
     /// Go on from the checkpoint beside the output.
     pub resume: bool,
     /// Replace the output if it exists.
@@ -93,7 +94,7 @@ impl Default for FitParams {
             prompts_per_step: flow.n_prompts,
             learning_rate: 2e-3,
             weight_decay: 1.0,
-            checkpoint_seconds: 60.0,
+            checkpoint_every: Every::Seconds(60.0),
             resume: false,
             force: false,
         }
@@ -148,11 +149,7 @@ impl FitParams {
         if self.steps == Some(0) {
             return invalid("steps", "0".into(), "at least one step is needed");
         }
-        for (name, value) in [
-            ("budget", self.budget_seconds.unwrap_or(1.0)),
-            ("learning-rate", self.learning_rate),
-            ("checkpoint-seconds", self.checkpoint_seconds),
-        ] {
+        for (name, value) in [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.learning_rate)] {
             if !(value > 0.0 && value.is_finite()) {
                 return invalid(name, value.to_string(), "it must be above zero");
             }
