@@ -44,6 +44,9 @@ use library::LibraryModel;
 /// A correction of a condition's mean never exceeds this factor: chosen by us, far above what held-out conditions needed.
 const LARGEST_CORRECTION: f64 = 8.0;
 
+/// Cells on which a condition's correction is found; more would only cost time.
+const MOST_CORRECTED_CELLS: usize = 2000;
+
 /// Turns principal components into counts.
 #[derive(Debug, Clone)]
 pub struct GeneDecoder {
@@ -222,9 +225,13 @@ impl GeneDecoder {
         seed: u64,
     ) -> Vec<Vec<(usize, f64)>> {
         let rates = self.scaled_rates(scaled);
-        let centre: Array1<f64> = scaled.mapv(f64::from).sum_axis(Axis(0)) / libraries.len() as f64;
+        // The correction is found on some of many cells, and on what these should show on average.
+        let stride = libraries.len().div_ceil(MOST_CORRECTED_CELLS).max(1);
+        let sample = scaled.slice(s![..;stride, ..]);
+        let centre: Array1<f64> = sample.mapv(f64::from).sum_axis(Axis(0)) / sample.nrows() as f64;
         let targets = self.loadings.mapv(f64::from).t().dot(&centre) + self.baseline.mapv(f64::from);
-        let per_count = LogTable::new(libraries.iter().map(|library| self.target_sum() / library).collect());
+        let scales = libraries.iter().step_by(stride).map(|library| self.target_sum() / library);
+        let per_count = LogTable::new(scales.collect());
         (0..self.n_genes())
             .into_par_iter()
             .map(|gene| {
@@ -233,7 +240,8 @@ impl GeneDecoder {
                 let means = rates.column(gene);
                 let law = |(&rate, library): (&f32, &f64)| self.scatter[gene].law(f64::from(rate) * library);
                 let mut laws: Vec<CountLaw> = means.iter().zip(libraries).map(law).collect();
-                let factor = draws::correction(&laws, &per_count, targets[gene], LARGEST_CORRECTION);
+                let sample: Vec<CountLaw> = laws.iter().step_by(stride).copied().collect();
+                let factor = draws::correction(&sample, &per_count, targets[gene], LARGEST_CORRECTION);
                 laws.iter_mut().for_each(|law| law.mean *= factor);
                 draws::draw(&laws, &mut rng)
             })
