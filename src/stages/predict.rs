@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::conditions::{Condition, Perturbation};
+use crate::flow::Solver;
 use crate::io::{atomic, digest, h5ad, model_folder};
 use crate::models::fitted::{FittedModel, Generated};
 use crate::models::method::Draws;
@@ -33,6 +34,8 @@ pub struct PredictParams {
     pub cells: usize,
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
+    /// How the velocity of a cfm is followed; adaptively if absent.
+    pub solver: Option<Solver>,
     /// Seed of everything drawn.
     pub seed: u64,
     /// Replace the output if it exists.
@@ -49,6 +52,7 @@ impl Default for PredictParams {
             held_out: false,
             cells: 500,
             temperature: 1.0,
+            solver: None,
             seed: 0,
             force: false,
         }
@@ -73,7 +77,7 @@ impl PredictParams {
 
     /// How cells are drawn.
     pub fn draws(&self) -> Draws {
-        Draws { temperature: self.temperature }
+        Draws { temperature: self.temperature, solver: self.solver }
     }
 }
 
@@ -213,6 +217,7 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "covariates": params.covariates,
         "cells": params.cells,
         "temperature": params.temperature,
+        "solver": params.solver,
         "seed": params.seed,
     }))
 }

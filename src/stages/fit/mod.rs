@@ -54,7 +54,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         prepared.conditions.len() - rows.len()
     ));
 
-    let fitting = params.choices().begin(embedding.view(), &conditions, template, params.seed)?;
+    let fitting = params.choices()?.begin(embedding.view(), &conditions, template, params.seed)?;
     let choice = fitting.reader().guide.choice().cloned();
     if let Some(choice) = &choice {
         watcher.say(&describe(choice));

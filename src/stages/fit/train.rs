@@ -26,7 +26,7 @@ pub(super) fn train(
 ) -> Result<TrainingParams> {
     let training = training_params(params, objective, state, checkpoint, watcher)?;
     let n_weights = state.n_weights();
-    watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices().n_cells()));
+    watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices()?.n_cells()));
     let mut last_checkpoint = Instant::now();
     let pause = Duration::from_secs_f64(params.checkpoint_seconds);
     training::fit(objective, state, &training, &mut |progress, state| {
