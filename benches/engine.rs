@@ -17,6 +17,7 @@ use scflow::conditions::prompt::Template;
 use scflow::conditions::{Condition, Perturbation};
 use scflow::language::transformer::TransformerParams;
 use scflow::models::calmflow::{CalmFlowObjective, CalmFlowParams, DecoderKind};
+use scflow::models::method::{Draws, FittedMethod, Fitting};
 use scflow::training::{State, TrainingParams, fit};
 
 /// The allocator of the program.
@@ -96,13 +97,13 @@ fn main() {
     let fitted = objective(small);
     let train = small.n_cells as f64 / seconds_per_step(&fitted, 20);
 
-    let model = fitted.finish().unwrap();
+    let model = fitted.into_model().unwrap();
     let n_generated = 2048;
     let condition = Condition::new(Perturbation::parse("gene1 + gene2", "control").unwrap(), BTreeMap::new());
     let mut best = f64::INFINITY;
     for seed in 0..5 {
         let start = Instant::now();
-        model.generate(&condition, n_generated, 1.0, seed).unwrap();
+        model.generate(&condition, n_generated, Draws::default(), seed).unwrap();
         best = best.min(start.elapsed().as_secs_f64());
     }
     let generate = n_generated as f64 / best;

@@ -8,8 +8,8 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::calmflow::CalmFlow;
 use super::gene_decoder::GeneDecoder;
+use super::method::{Draws, FittedMethod};
 use super::reference::nearest;
 use crate::cells::SparseMatrix;
 use crate::conditions::{Condition, Perturbation};
@@ -172,7 +172,7 @@ impl Known {
 /// A fitted model.
 pub struct FittedModel {
     /// Generates principal components.
-    pub flow: CalmFlow,
+    pub method: Box<dyn FittedMethod>,
     /// Turns principal components into counts.
     pub gene_decoder: GeneDecoder,
     /// The principal component analysis of the screen.
@@ -206,10 +206,10 @@ impl FittedModel {
     ///
     /// # Errors
     /// [`Error::UnknownName`] if a component or the covariates never occurred in training; those of the gene decoder.
-    pub fn generate(&self, condition: &Condition, n_cells: usize, temperature: f32, seed: u64) -> Result<Generated> {
+    pub fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Generated> {
         self.known.require_components(&condition.perturbation)?;
         let seed = condition_seed(condition, seed);
-        let embedding = self.flow.generate(condition, n_cells, temperature, seed)?;
+        let embedding = self.method.generate(condition, n_cells, draws, seed)?;
         let sizes = self.known.library_sizes.iter().find(|(covariates, _)| *covariates == condition.covariates);
         let (_, sizes) = sizes.ok_or_else(|| Error::UnknownName {
             what: "covariates".into(),

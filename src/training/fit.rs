@@ -61,7 +61,7 @@ pub struct Progress {
 /// # Errors
 /// [`Error::NonFiniteLoss`] if training diverges; those of the objective and of `after_step`.
 pub fn fit(
-    objective: &impl Objective,
+    objective: &(impl Objective + ?Sized),
     state: &mut State,
     params: &TrainingParams,
     after_step: &mut dyn FnMut(Progress, &State) -> Result<()>,
@@ -91,7 +91,11 @@ pub fn fit(
 ///
 /// # Errors
 /// Those of the objective.
-pub fn measure_seconds_per_step(objective: &impl Objective, state: &mut State, params: &TrainingParams) -> Result<f64> {
+pub fn measure_seconds_per_step(
+    objective: &(impl Objective + ?Sized),
+    state: &mut State,
+    params: &TrainingParams,
+) -> Result<f64> {
     let before: Vec<(Tensor, Vec<f32>, Vec<f32>)> = state
         .slots
         .iter()
@@ -112,7 +116,7 @@ pub fn measure_seconds_per_step(objective: &impl Objective, state: &mut State, p
     Ok(seconds)
 }
 
-fn one_step(objective: &impl Objective, state: &mut State, params: &TrainingParams) -> Result<f64> {
+fn one_step(objective: &(impl Objective + ?Sized), state: &mut State, params: &TrainingParams) -> Result<f64> {
     let (loss, value) = loss_of_step(objective, state, params)?;
     if value.is_finite() {
         update(&loss, state, params)?;
@@ -121,7 +125,11 @@ fn one_step(objective: &impl Objective, state: &mut State, params: &TrainingPara
 }
 
 /// The loss of the step that comes next, as a tensor and as a number.
-fn loss_of_step(objective: &impl Objective, state: &State, params: &TrainingParams) -> Result<(Tensor, f64)> {
+fn loss_of_step(
+    objective: &(impl Objective + ?Sized),
+    state: &State,
+    params: &TrainingParams,
+) -> Result<(Tensor, f64)> {
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
     rng.set_stream(state.step as u64 + 1);
     let loss = objective.loss(&mut rng)?;

@@ -7,7 +7,6 @@
 
 mod params;
 mod trajectories;
-mod prompts;
 mod network;
 mod mixture;
 mod mixture_kernel;
@@ -17,6 +16,6 @@ mod generate;
 #[cfg(test)]
 mod tests;
 
-pub use generate::{CalmFlow, Reader};
+pub use generate::CalmFlow;
 pub use objective::CalmFlowObjective;
 pub use params::{CalmFlowParams, DecoderKind, PromptUse};

@@ -6,7 +6,6 @@ use candle_core::Tensor;
 
 use super::mixture::Mixture;
 use super::params::{CalmFlowParams, DecoderKind};
-use super::prompts::Prompts;
 use super::variational::Variational;
 use crate::Result;
 use crate::language::kernels::attention::Arrangement;
@@ -15,16 +14,9 @@ use crate::language::kv_cache::{Cache, Prefixes};
 use crate::language::mask::Mask;
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::{Linear, Norm, Shift, Transformer};
-
-/// Sizes that come from the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sizes {
-    pub(super) n_dims: usize,
-    pub(super) n_words: usize,
-    pub(super) n_inputs: usize,
-    /// Tokens of the longest prompt that the network can read as a prefix.
-    pub(super) n_prompt_tokens: usize,
-}
+use crate::models::condition_reader::ConditionReader;
+use crate::models::prompts::Prompts;
+use crate::models::reader::Sizes;
 
 /// Embeds a state as K tokens.
 enum Encoder {
@@ -49,8 +41,7 @@ pub(super) struct Network {
     space: Tensor,
     words: Option<Tensor>,
     word_positions: Option<Tensor>,
-    summed_words: Option<Tensor>,
-    inputs: Option<Linear>,
+    conditions: ConditionReader,
     to_shift: Option<Linear>,
     transformer: Transformer,
     pub(super) decoder: Decoder,
@@ -68,8 +59,7 @@ pub(super) struct Conditioning {
 impl Network {
     pub(super) fn new(parameters: &mut Parameters, params: CalmFlowParams, sizes: Sizes) -> Result<Self> {
         let width = params.transformer.width;
-        let (prefix, sum, has_inputs) =
-            (params.prompt_use.has_prefix(), params.prompt_use.has_sum(), sizes.n_inputs > 0);
+        let (prefix, sum) = (params.prompt_use.has_prefix(), params.prompt_use.has_sum());
         let encoder_deviation = 0.7 / (sizes.n_dims as f32).sqrt();
         let encoder = match params.decoder {
             DecoderKind::Mixture => Encoder::Affine(Linear::new(
@@ -96,11 +86,12 @@ impl Network {
         };
         let words = optional(prefix, "words", &[sizes.n_words, width], 0.3)?;
         let word_positions = optional(prefix, "word_positions", &[sizes.n_prompt_tokens, width], 0.02)?;
-        let summed_words = optional(sum, "summed_words", &[sizes.n_words, width], 0.3)?;
+        let summed = sum.then(|| ConditionReader::words(parameters, sizes.n_words, width)).transpose()?;
         let time = parameters.tensor("time", &[params.n_steps, 1, 1, width], Start::Normal(0.02))?;
         let space = parameters.tensor("space", &[params.n_spatial, width], Start::Normal(0.02))?;
-        let inputs = has_inputs.then(|| Linear::new(parameters, "inputs", sizes.n_inputs, width, 0.02)).transpose()?;
-        let to_shift = (sum || has_inputs)
+        let conditions = ConditionReader::new(summed, ConditionReader::inputs(parameters, sizes.n_inputs, width)?);
+        let to_shift = conditions
+            .reads()
             .then(|| Linear::new(parameters, "to_shift", width, width, 0.7 / (width as f32).sqrt()))
             .transpose()?;
         let transformer = Transformer::new(parameters, "transformer", params.transformer)?;
@@ -119,8 +110,7 @@ impl Network {
             space,
             words,
             word_positions,
-            summed_words,
-            inputs,
+            conditions,
             to_shift,
             transformer,
             decoder,
@@ -141,15 +131,7 @@ impl Network {
             }
             _ => None,
         };
-        let summed = self.summed_words.as_ref().map(|words| prompts.counts.matmul(words)).transpose()?;
-        let told = match (&self.inputs, &prompts.inputs) {
-            (Some(map), Some(inputs)) => Some(map.forward(inputs)?),
-            _ => None,
-        };
-        let meaning = match (summed, told) {
-            (Some(summed), Some(told)) => Some((summed + told)?),
-            (summed, told) => summed.or(told),
-        };
+        let meaning = self.conditions.read(prompts)?;
         let (mut shift, mut centre) = (None, None);
         if let (Some(map), Some(meaning)) = (&self.to_shift, &meaning) {
             shift = Some(Shift { vectors: map.forward(meaning)?, of_sequence: prompts.of_sequence.clone() });

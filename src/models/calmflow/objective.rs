@@ -1,41 +1,37 @@
-//! Fitting: random minibatches of conditions and cells, and their loss.
+//! Fitting: the loss of a random minibatch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use ndarray::{Array2, ArrayView2, Axis};
-use rand::Rng;
+use ndarray::ArrayView2;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
-use super::generate::{CalmFlow, Reader};
+use super::generate::CalmFlow;
 use super::network::{Decoder, Network};
 use super::params::CalmFlowParams;
-use super::prompts::{Prompts, Told};
 use super::trajectories::Trajectories;
+use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
-use crate::conditions::tokenizer::Tokenizer;
 use crate::language::parameters::Parameters;
-use crate::models::guide::{Guide, View};
+use crate::models::method::{FittedMethod, Fitting};
+use crate::models::minibatch::TrainingCells;
+use crate::models::prompts::Prompts;
+use crate::models::reader::Reader;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
-use crate::{Error, Result};
 
 /// The gates of the mixture learn this much faster, and do not decay: their start is a closed form, not zero.
 const GATE_RATE: f64 = 10.0;
 
-/// Cells of a training condition in flow coordinates, with what the network is told of it: (n_cells, n_dims).
-type Group = (Told, Array2<f32>);
-
 /// A CaLMFlow that is being fitted.
 pub struct CalmFlowObjective {
+    params: CalmFlowParams,
     reader: Reader,
     network: Network,
     parameters: Parameters,
-    /// The training conditions, each in all the ways in which it is met.
-    groups: Vec<Vec<Group>>,
+    cells: TrainingCells,
 }
 
 impl CalmFlowObjective {
@@ -44,7 +40,7 @@ impl CalmFlowObjective {
     /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
     ///
     /// # Errors
-    /// Those of [`CalmFlowParams::check`], [`Guide::fit`] and the tokenizer.
+    /// Those of [`CalmFlowParams::check`] and [`Reader::fit`].
     pub fn new(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
@@ -53,41 +49,11 @@ impl CalmFlowObjective {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        let guide = Guide::fit(embedding, conditions, params.centre, seed)?;
-        let mut rows = BTreeMap::<&Condition, Vec<usize>>::new();
-        for (row, condition) in conditions.iter().enumerate() {
-            rows.entry(condition).or_default().push(row);
-        }
-        let prompts: Vec<String> = rows.keys().map(|condition| template.fill(condition)).collect();
-        let tokenizer = Tokenizer::fit(&prompts)?;
-        let longest = prompts.iter().map(|prompt| Ok(tokenizer.encode(prompt)?.len())).collect::<Result<Vec<_>>>()?;
-        let n_prompt_tokens = longest.into_iter().max().unwrap_or(0) + Reader::ROOM_FOR_LONGER_PROMPTS;
-        let reader = Reader { params, guide, tokenizer, template, n_prompt_tokens };
-        let mut groups = Vec::with_capacity(rows.len());
-        for (condition, rows) in rows {
-            let cells = embedding.select(Axis(0), &rows);
-            let group = |view: &View| -> Result<Group> {
-                Ok((reader.told(condition, view)?, reader.guide.standardise(cells.view(), &view.centre)))
-            };
-            groups.push(reader.guide.training_views(condition)?.iter().map(group).collect::<Result<_>>()?);
-        }
+        let reader = Reader::fit(embedding, conditions, template, (params.centre, params.source), seed)?;
+        let cells = TrainingCells::new(embedding, conditions, &reader)?;
         let mut parameters = Parameters::draw(seed, &Device::Cpu);
         let network = Network::new(&mut parameters, params, reader.sizes())?;
-        Ok(Self { reader, network, parameters, groups })
-    }
-
-    /// The trainable tensors.
-    pub fn slots(&self) -> Vec<Slot> {
-        let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
-            "mixture.gates" => Slot::new(name, variable, GATE_RATE, 0.0),
-            _ => Slot::new(name, variable, 1.0, 1.0),
-        };
-        self.parameters.variables.iter().map(slot).collect()
-    }
-
-    /// What conditions are measured from.
-    pub fn guide(&self) -> &Guide {
-        &self.reader.guide
+        Ok(Self { params, reader, network, parameters, cells })
     }
 
     #[cfg(test)]
@@ -95,38 +61,21 @@ impl CalmFlowObjective {
         &self.network
     }
 
+    pub(super) fn draw_minibatch(&self, rng: &mut ChaCha8Rng) -> Result<(Prompts, Trajectories)> {
+        let params = &self.params;
+        let minibatch = self.cells.draw(&self.reader, params.minibatch(), rng)?;
+        let points = params.path.draw(minibatch.x0.view(), minibatch.x1.view(), params.n_steps, rng);
+        let prompts = minibatch.prompts(self.reader.tokenizer.n_tokens(), params.n_trajectories)?;
+        Ok((prompts, Trajectories::pack(points.view(), params.order())))
+    }
+
     /// The model as it is now, for generation.
     ///
     /// # Errors
-    /// [`Error::BadValues`] if a weight is not finite.
-    pub fn finish(self) -> Result<CalmFlow> {
+    /// [`crate::Error::BadValues`] if a weight is not finite.
+    pub fn into_model(self) -> Result<CalmFlow> {
         let tensors: HashMap<String, Tensor> = self.parameters.tensors();
-        CalmFlow::new(self.reader, tensors)
-    }
-
-    pub(super) fn draw_minibatch(&self, rng: &mut ChaCha8Rng) -> Result<(Prompts, Trajectories)> {
-        let params = &self.reader.params;
-        let per_prompt = (params.n_cells / params.n_prompts / params.n_trajectories).max(1);
-        let n_dims = self.reader.guide.n_dims();
-        let n_cells = params.n_prompts * per_prompt * params.n_trajectories;
-        let (mut told, mut of_sequence, mut ends) = (Vec::new(), Vec::new(), Vec::with_capacity(n_cells * n_dims));
-        for prompt in 0..params.n_prompts {
-            let views = &self.groups[rng.random_range(0..self.groups.len())];
-            // A single view costs no draw, so that the other centres give the models that they always gave.
-            let view = if views.len() > 1 { rng.random_range(0..views.len()) } else { 0 };
-            let (of_group, cells) = &views[view];
-            told.push(of_group);
-            of_sequence.extend(std::iter::repeat_n(prompt as u32, per_prompt));
-            for _ in 0..per_prompt * params.n_trajectories {
-                ends.extend(cells.row(rng.random_range(0..cells.nrows())));
-            }
-        }
-        let shape = |source| Error::backend("packing a minibatch", source);
-        let x1 = Array2::from_shape_vec((n_cells, n_dims), ends).map_err(shape)?;
-        let x0 = Array2::from_shape_simple_fn((n_cells, n_dims), || StandardNormal.sample(rng));
-        let points = params.path.draw(x0.view(), x1.view(), params.n_steps, rng);
-        let prompts = Prompts::new(&told, self.reader.tokenizer.n_tokens(), of_sequence)?;
-        Ok((prompts, Trajectories::pack(points.view(), params.order())))
+        CalmFlow::new(self.reader, self.params, tensors)
     }
 }
 
@@ -142,5 +91,23 @@ impl Objective for CalmFlowObjective {
             }
             Decoder::Variational(variational) => variational.loss(&hidden, &trajectories, rng),
         }
+    }
+}
+
+impl Fitting for CalmFlowObjective {
+    fn slots(&self) -> Vec<Slot> {
+        let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
+            "mixture.gates" => Slot::new(name, variable, GATE_RATE, 0.0),
+            _ => Slot::new(name, variable, 1.0, 1.0),
+        };
+        self.parameters.variables.iter().map(slot).collect()
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn FittedMethod>> {
+        Ok(Box::new(self.into_model()?))
     }
 }

@@ -13,6 +13,7 @@ use crate::conditions::prompt::Template;
 use crate::conditions::{Condition, Perturbation};
 use crate::language::kernels::values;
 use crate::language::transformer::TransformerParams;
+use crate::models::method::{Draws, FittedMethod, Fitting};
 use crate::training::{Objective, State, TrainingParams, fit};
 
 fn condition(text: &str) -> Condition {
@@ -155,8 +156,8 @@ fn the_mixture_learns_a_law_with_two_modes_and_a_seed_gives_the_same_cells() {
     let objective = objective(params);
     let mut state = State::new(objective.slots());
     fit(&objective, &mut state, &training(1500), &mut |_, _| Ok(())).unwrap();
-    let model = objective.finish().unwrap();
-    let generate = || model.generate(&condition("B+A"), 600, 1.0, 11).unwrap();
+    let model = objective.into_model().unwrap();
+    let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
     let points = generate();
     assert_eq!(points, generate());
     let first = points.column(0);
@@ -185,7 +186,7 @@ fn the_variational_decoder_overfits_a_single_minibatch() {
 
 #[test]
 fn unknown_components_are_refused_with_near_names() {
-    let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).finish().unwrap();
-    let error = model.generate(&condition("A+C"), 5, 1.0, 0).unwrap_err().to_string();
+    let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).into_model().unwrap();
+    let error = model.generate(&condition("A+C"), 5, Draws::default(), 0).unwrap_err().to_string();
     assert!(error.contains("`C` is unknown"), "{error}");
 }

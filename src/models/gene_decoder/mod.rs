@@ -227,7 +227,7 @@ impl GeneDecoder {
         let rates = self.scaled_rates(scaled);
         // The correction is found on some of many cells, and on what these should show on average.
         let stride = libraries.len().div_ceil(MOST_CORRECTED_CELLS).max(1);
-        let sample = scaled.slice(s![..;stride, ..]);
+        let sample = scaled.slice(s![..;stride as isize, ..]);
         let centre: Array1<f64> = sample.mapv(f64::from).sum_axis(Axis(0)) / sample.nrows() as f64;
         let targets = self.loadings.mapv(f64::from).t().dot(&centre) + self.baseline.mapv(f64::from);
         let scales = libraries.iter().step_by(stride).map(|library| self.target_sum() / library);

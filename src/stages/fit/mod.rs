@@ -18,7 +18,6 @@ use self::screen::Screen;
 use crate::Result;
 use crate::conditions::prompt::Template;
 use crate::io::{atomic, digest, model_folder};
-use crate::models::calmflow::CalmFlowObjective;
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
 use crate::models::reference::{Choice, Tried};
@@ -55,24 +54,24 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     watcher.say(&format!("fitted the gene decoder to {n_decoder_cells} cells"));
 
     let (cells, conditions) = (screen.embedding.view(), &screen.conditions);
-    let objective = CalmFlowObjective::new(cells, conditions, template, params.flow(), params.seed)?;
+    let fitting = params.choices()?.begin(cells, conditions, template, params.seed)?;
     // The objective has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
-    let choice = objective.guide().choice().cloned();
+    let choice = fitting.reader().guide.choice().cloned();
     if let Some(choice) = &choice {
         watcher.say(&describe(choice));
     }
-    let mut state = State::new(objective.slots());
+    let mut state = State::new(fitting.slots());
     let input_sha256 = digest::sha256(&params.input)?;
     let checkpoint = Checkpoint::new(params, &input_sha256)?;
-    let training = train::train(params, &objective, &mut state, &checkpoint, watcher)?;
+    let training = train::train(params, &*fitting, &mut state, &checkpoint, watcher)?;
 
     let history = BTreeMap::from([
         ("step".to_owned(), (1..=state.step).map(|step| step as f64).collect()),
         ("loss".to_owned(), state.losses.clone()),
     ]);
     let model = FittedModel {
-        flow: objective.finish()?,
+        method: fitting.finish()?,
         gene_decoder,
         pca: screen.pca,
         genes: screen.genes,

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::{FitParams, Watcher};
-use crate::training::{self, Objective, State, TrainingParams, measure_seconds_per_step};
+use crate::models::method::Fitting;
+use crate::training::{self, State, TrainingParams, measure_seconds_per_step};
 use crate::{Error, Result};
 
 /// The budget where neither steps nor seconds are given.
@@ -18,14 +19,14 @@ const FEWEST_STEPS: usize = 50;
 /// Those of [`training::fit`] and of the checkpoint; [`Error::Interrupted`] after a signal, with a checkpoint written.
 pub(super) fn train(
     params: &FitParams,
-    objective: &impl Objective,
+    objective: &dyn Fitting,
     state: &mut State,
     checkpoint: &Checkpoint,
     watcher: &dyn Watcher,
 ) -> Result<TrainingParams> {
     let training = training_params(params, objective, state, checkpoint, watcher)?;
     let n_weights = state.n_weights();
-    watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.cells_per_step));
+    watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices()?.n_cells()));
     let (mut last, mut last_step) = (Instant::now(), state.step);
     let mut saved = params.resume.then_some(state.step);
     let result = training::fit(objective, state, &training, &mut |progress, state| {
@@ -63,7 +64,7 @@ pub(super) fn train(
 /// The training's choices with the number of steps: the user's, the checkpoint's, or what fills the budget.
 fn training_params(
     params: &FitParams,
-    objective: &impl Objective,
+    objective: &dyn Fitting,
     state: &mut State,
     checkpoint: &Checkpoint,
     watcher: &dyn Watcher,

@@ -7,9 +7,12 @@ use ndarray::Array2;
 use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::conditions::Condition;
 use crate::models::fitted::{FittedModel, Generated};
-use crate::prepared::{COUNTS, EMBEDDING};
 use crate::preprocess::normalize;
 use crate::{Error, Result};
+
+/// The slots of the file.
+const COUNTS: &str = "counts";
+const EMBEDDING: &str = "X_pca";
 
 /// The conditions to predict, each with as many cells.
 pub(super) struct Wanted {

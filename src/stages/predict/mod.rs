@@ -10,8 +10,10 @@ use serde_json::json;
 
 use self::cells::Wanted;
 use crate::conditions::{Condition, Perturbation};
+use crate::flow::Solver;
 use crate::io::{atomic, digest, h5ad, model_folder};
 use crate::models::fitted::FittedModel;
+use crate::models::method::Draws;
 use crate::{Error, Result};
 
 /// What to predict, and how.
@@ -32,6 +34,8 @@ pub struct PredictParams {
     pub cells: usize,
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
+    /// How the velocity of a cfm is followed; adaptively if absent.
+    pub solver: Option<Solver>,
     /// Seed of everything drawn.
     pub seed: u64,
     /// Replace the output if it exists.
@@ -48,6 +52,7 @@ impl Default for PredictParams {
             held_out: false,
             cells: 500,
             temperature: 1.0,
+            solver: None,
             seed: 0,
             force: false,
         }
@@ -67,7 +72,12 @@ impl PredictParams {
         if self.cells == 0 {
             return invalid("cells", "0".into(), "at least one cell is needed");
         }
-        Ok(())
+        self.draws().check()
+    }
+
+    /// How cells are drawn.
+    pub fn draws(&self) -> Draws {
+        Draws { temperature: self.temperature, solver: self.solver }
     }
 }
 
@@ -82,7 +92,7 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     let conditions = conditions(params, &model)?;
     let wanted = Wanted::new(&model, conditions, params.cells);
     let outline = wanted.outline(&model, &provenance(params, &model)?)?;
-    let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.temperature, seed);
+    let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
     let blocks = wanted.blocks(&model, params.seed, generate, say);
     atomic::file(&params.output, |path| h5ad::write_blocks(path, &outline, wanted.n_cells(), blocks))?;
     Ok(wanted.into_conditions())
@@ -133,14 +143,12 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
 
 /// What made the file; the places of files do not go into it, their content does.
 fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
-    let reader = model.flow.reader();
     let weights = digest::sha256(&Path::new(&params.model).join("weights.safetensors"))?;
     Ok(json!({
-        "method": "calmflow",
+        "method": model.method.name(),
         "version": env!("CARGO_PKG_VERSION"),
-        "decoder": reader.params.decoder,
-        "model": reader.params,
-        "prompt": reader.template.text(),
+        "model": model.method.params()?,
+        "prompt": model.method.reader().template.text(),
         "fit": model.provenance,
         "weights_sha256": weights,
         "perturbations": params.perturbations,
@@ -148,6 +156,7 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "covariates": params.covariates,
         "cells": params.cells,
         "temperature": params.temperature,
+        "solver": params.solver,
         "seed": params.seed,
     }))
 }

@@ -1,37 +1,36 @@
-//! The conditions of a minibatch, as the network reads them.
+//! The conditions of a minibatch, as a network reads them.
 
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use ndarray::Array1;
 
+use super::reader::Told;
 use crate::Result;
 
-/// What the network is told about one condition.
-#[derive(Debug, Clone)]
-pub(super) struct Told {
-    /// The prompt's tokens.
-    pub(super) tokens: Vec<u32>,
-    /// The condition in numbers: (n_inputs).
-    pub(super) inputs: Array1<f32>,
-}
-
 /// Several conditions, and which sequence belongs to which.
-pub(super) struct Prompts {
+pub struct Prompts {
     /// Tokens, padded at the end with the first: (n_prompts · n_tokens).
-    pub(super) tokens: Tensor,
-    pub(super) n_prompts: usize,
-    pub(super) n_tokens: usize,
-    pub(super) lengths: Arc<Vec<usize>>,
+    pub tokens: Tensor,
+    /// Number of conditions.
+    pub n_prompts: usize,
+    /// Tokens of the longest prompt.
+    pub n_tokens: usize,
+    /// Tokens of each prompt: (n_prompts).
+    pub lengths: Arc<Vec<usize>>,
     /// How often each token of the vocabulary occurs: (n_prompts, n_words).
-    pub(super) counts: Tensor,
+    pub counts: Tensor,
     /// (n_prompts, n_inputs), or nothing if there are none.
-    pub(super) inputs: Option<Tensor>,
-    pub(super) of_sequence: Arc<Vec<u32>>,
+    pub inputs: Option<Tensor>,
+    /// The condition of each sequence: (n_sequences).
+    pub of_sequence: Arc<Vec<u32>>,
 }
 
 impl Prompts {
-    pub(super) fn new(told: &[&Told], n_words: usize, of_sequence: Vec<u32>) -> Result<Self> {
+    /// Packs conditions; `of_sequence` holds the number of the condition of each sequence.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`] if a tensor cannot be made.
+    pub fn new(told: &[&Told], n_words: usize, of_sequence: Vec<u32>) -> Result<Self> {
         let lengths: Vec<usize> = told.iter().map(|told| told.tokens.len()).collect();
         let n_tokens = lengths.iter().copied().max().unwrap_or(0);
         let mut tokens = Vec::with_capacity(told.len() * n_tokens);

@@ -1,0 +1,61 @@
+//! The part of a network that turns a condition into one vector; the same for every method.
+
+use candle_core::Tensor;
+
+use super::prompts::Prompts;
+use crate::Result;
+use crate::language::parameters::{Parameters, Start};
+use crate::language::transformer::Linear;
+
+/// The sum of the embeddings of the prompt's words, free of their order, plus an affine map of the condition's numbers.
+#[derive(Debug, Clone)]
+pub struct ConditionReader {
+    /// (n_words, width), where words are summed.
+    words: Option<Tensor>,
+    /// Where a condition has numbers.
+    inputs: Option<Linear>,
+}
+
+impl ConditionReader {
+    /// Puts the parts together; [`Self::words`] and [`Self::inputs`] make them.
+    pub fn new(words: Option<Tensor>, inputs: Option<Linear>) -> Self {
+        Self { words, inputs }
+    }
+
+    /// The embeddings of words that are summed: (n_words, width).
+    ///
+    /// # Errors
+    /// Those of [`Parameters::tensor`].
+    pub fn words(parameters: &mut Parameters, n_words: usize, width: usize) -> Result<Tensor> {
+        parameters.tensor("summed_words", &[n_words, width], Start::Normal(0.3))
+    }
+
+    /// The map of a condition's numbers, or nothing if it has none.
+    ///
+    /// # Errors
+    /// Those of [`Parameters::tensor`].
+    pub fn inputs(parameters: &mut Parameters, n_inputs: usize, width: usize) -> Result<Option<Linear>> {
+        (n_inputs > 0).then(|| Linear::new(parameters, "inputs", n_inputs, width, 0.02)).transpose()
+    }
+
+    /// True if there is anything to read.
+    pub fn reads(&self) -> bool {
+        self.words.is_some() || self.inputs.is_some()
+    }
+
+    /// One vector for each condition: (n_prompts, width), or nothing if nothing is read.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`] if the shapes do not fit.
+    pub fn read(&self, prompts: &Prompts) -> Result<Option<Tensor>> {
+        let summed = self.words.as_ref().map(|words| prompts.counts.matmul(words)).transpose()?;
+        let told = match (&self.inputs, &prompts.inputs) {
+            (Some(map), Some(inputs)) => Some(map.forward(inputs)?),
+            _ => None,
+        };
+        Ok(match (summed, told) {
+            (Some(summed), Some(told)) => Some((summed + told)?),
+            (summed, told) => summed.or(told),
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Random minibatches of conditions and cells, in flow coordinates; the same for every flow.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::prompts::Prompts;
+use super::reader::{Reader, Told};
+use crate::conditions::Condition;
+use crate::flow::Coupling;
+use crate::{Error, Result};
+
+/// The size of a minibatch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MinibatchParams {
+    /// Cells.
+    pub n_cells: usize,
+    /// Conditions.
+    pub n_prompts: usize,
+    /// The number of cells of a condition is a multiple of this, and at least this.
+    pub multiple: usize,
+    /// How source points are paired with cells.
+    pub coupling: Coupling,
+    /// The σ of the path, which decides the entropic coupling.
+    pub sigma: f32,
+}
+
+/// One way in which a training condition is met.
+struct Met {
+    told: Told,
+    /// The point that cells are measured from: (n_dims).
+    centre: Array1<f32>,
+}
+
+/// The cells of a training condition as principal components, and all the ways in which it is met.
+struct Group {
+    condition: Condition,
+    cells: Array2<f32>,
+    met: Vec<Met>,
+}
+
+/// The training cells by condition.
+pub struct TrainingCells {
+    groups: Vec<Group>,
+}
+
+/// Cells of a few conditions, paired with source points; those of one condition stand together.
+pub struct Minibatch<'a> {
+    /// What is told of each condition.
+    pub told: Vec<&'a Told>,
+    /// Cells of each condition.
+    pub n_cells_each: usize,
+    /// Source points: (n_cells, n_dims).
+    pub x0: Array2<f32>,
+    /// Cells: (n_cells, n_dims).
+    pub x1: Array2<f32>,
+}
+
+impl TrainingCells {
+    /// Sorts training cells by condition.
+    ///
+    /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
+    ///
+    /// # Errors
+    /// Those of the reader and its guide.
+    pub fn new(embedding: ArrayView2<f32>, conditions: &[Condition], reader: &Reader) -> Result<Self> {
+        let mut rows = BTreeMap::<&Condition, Vec<usize>>::new();
+        for (row, condition) in conditions.iter().enumerate() {
+            rows.entry(condition).or_default().push(row);
+        }
+        let mut groups = Vec::with_capacity(rows.len());
+        for (condition, rows) in rows {
+            let views = reader.guide.training_views(condition)?.into_iter();
+            let met = views.map(|view| Ok(Met { told: reader.told(condition, &view)?, centre: view.centre }));
+            groups.push(Group {
+                condition: condition.clone(),
+                cells: embedding.select(Axis(0), &rows),
+                met: met.collect::<Result<_>>()?,
+            });
+        }
+        Ok(Self { groups })
+    }
+
+    /// Draws conditions, a way of meeting each, cells of each, and source points, and pairs them.
+    ///
+    /// # Errors
+    /// Those of [`Reader::matched_controls`] and [`Coupling::pair`].
+    pub fn draw(&self, reader: &Reader, params: MinibatchParams, rng: &mut ChaCha8Rng) -> Result<Minibatch<'_>> {
+        let n_dims = reader.guide.n_dims();
+        let n_cells_each = (params.n_cells / params.n_prompts / params.multiple).max(1) * params.multiple;
+        let n_cells = params.n_prompts * n_cells_each;
+        let (mut told, mut x1) = (Vec::with_capacity(params.n_prompts), Array2::zeros((n_cells, n_dims)));
+        let mut controls = Vec::new();
+        for mut of_prompt in x1.axis_chunks_iter_mut(Axis(0), n_cells_each) {
+            let group = &self.groups[rng.random_range(0..self.groups.len())];
+            // A single view costs no draw, so that the other centres give the models that they always gave.
+            let view = if group.met.len() > 1 { rng.random_range(0..group.met.len()) } else { 0 };
+            let met = &group.met[view];
+            told.push(&met.told);
+            let rows: Vec<usize> = (0..n_cells_each).map(|_| rng.random_range(0..group.cells.nrows())).collect();
+            let cells = group.cells.select(Axis(0), &rows);
+            of_prompt.assign(&reader.guide.standardise(cells.view(), &met.centre));
+            controls.extend(reader.matched_controls(&group.condition, &met.centre, n_cells_each, rng)?);
+        }
+        let mut x0 = match controls.is_empty() {
+            true => Array2::from_shape_simple_fn((n_cells, n_dims), || StandardNormal.sample(rng)),
+            false => {
+                let controls: Vec<_> = controls.iter().map(Array2::view).collect();
+                concatenate(Axis(0), &controls).map_err(|source| Error::backend("joining control cells", source))?
+            }
+        };
+        if params.coupling != Coupling::Independent {
+            let of_prompts = x0.axis_chunks_iter_mut(Axis(0), n_cells_each);
+            for (mut x0, x1) in of_prompts.zip(x1.axis_chunks_iter(Axis(0), n_cells_each)) {
+                let order = params.coupling.pair(x0.view(), x1, params.sigma, rng)?;
+                let paired = x0.select(Axis(0), &order);
+                x0.assign(&paired);
+            }
+        }
+        Ok(Minibatch { told, n_cells_each, x0, x1 })
+    }
+}
+
+impl Minibatch<'_> {
+    /// The conditions for a network whose sequences hold `cells_per_sequence` cells each.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if a tensor cannot be made.
+    pub fn prompts(&self, n_words: usize, cells_per_sequence: usize) -> Result<Prompts> {
+        let per_prompt = self.n_cells_each / cells_per_sequence;
+        let of_sequence = (0..self.told.len() as u32).flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt));
+        Prompts::new(&self.told, n_words, of_sequence.collect())
+    }
+}
