@@ -43,10 +43,7 @@ fn objective(params: CalmFlowParams) -> CalmFlowObjective {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let label = |number: usize| if number == 0 { "control".to_owned() } else { format!("gene{number}") };
     let conditions: Vec<Condition> = (0..N_CONDITIONS * CELLS_EACH)
-        .map(|cell| Condition {
-            perturbation: Perturbation::parse(&label(cell / CELLS_EACH), "control").unwrap(),
-            covariates: BTreeMap::new(),
-        })
+        .map(|cell| Condition::new(Perturbation::parse(&label(cell / CELLS_EACH), "control").unwrap(), BTreeMap::new()))
         .collect();
     let points = Array2::from_shape_simple_fn((conditions.len(), N_DIMS), || StandardNormal.sample(&mut rng));
     let template = Template::parse("a cell with {perturbation}", &[]).unwrap();
@@ -102,10 +99,7 @@ fn main() {
 
     let model = fitted.to_model().unwrap();
     let n_generated = 2048;
-    let condition = Condition {
-        perturbation: Perturbation::parse("gene1 + gene2", "control").unwrap(),
-        covariates: BTreeMap::new(),
-    };
+    let condition = Condition::new(Perturbation::parse("gene1 + gene2", "control").unwrap(), BTreeMap::new());
     let mut best = f64::INFINITY;
     for seed in 0..5 {
         let start = Instant::now();

@@ -2,11 +2,12 @@
 //!
 //! `x` is log1p of counts per `target_sum`; `layers["counts"]` holds the counts; `obs` holds `perturbation` (canonical,
 //! `A+B`, `control`), `is_control`, `split` (`train`, `val` or `test`), `n_perts`, `library_size`, and the covariate
-//! columns; `obsm["X_pca"]`, as scanpy has it, and `obsm["X_pca_cross_fitted"]`, where training cells lie as if the components
-//! had not been fitted to them and other cells as in `X_pca`; `varm["PCs"]` (zero rows for genes outside the PCA), `var["pca_mean"]` (of every gene, over
-//! training cells), `uns["pca"]`; `uns["scflow"]["preprocess"]` holds [`Settings`] as JSON text.
+//! columns; `obsm["X_pca"]`, as scanpy has it, and `obsm["X_pca_cross_fitted"]`, where training cells lie as if the
+//! components had not been fitted to them and other cells as in `X_pca`; `varm["PCs"]` (zero rows for genes outside the
+//! PCA), `var["pca_mean"]` (of every gene, over training cells), `uns["pca"]`; `uns["scflow"]["preprocess"]` holds
+//! [`Settings`] as JSON text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,11 @@ use crate::conditions::{Condition, Perturbation};
 use crate::embedding::pca::Pca;
 use crate::preprocess::split::Split;
 use crate::{Error, Result};
+
+/// The layer that holds the counts.
+pub const COUNTS: &str = "counts";
+/// The array of `obsm` that holds the principal components, of training cells as if these had not been fitted to them.
+pub const EMBEDDING: &str = "X_pca_cross_fitted";
 
 /// How a screen was prepared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +72,16 @@ impl Prepared {
     /// # Errors
     /// [`Error::MissingKey`] or [`Error::MissingColumn`] naming the part that is absent.
     pub fn new(cells: Cells) -> Result<Self> {
+        let prepared = Self::without_genes(cells)?;
+        prepared.counts()?;
+        Ok(prepared)
+    }
+
+    /// As [`Self::new`] for a screen of which the expression and the counts were not read.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn without_genes(cells: Cells) -> Result<Self> {
         let missing = |key: &str| Error::MissingKey {
             place: "prepared file".into(),
             key: key.to_owned(),
@@ -79,39 +95,33 @@ impl Prepared {
             .ok_or_else(|| missing("uns[\"scflow\"][\"preprocess\"]"))?;
         let settings: Settings =
             serde_json::from_str(text).map_err(|source| Error::backend("reading uns[\"scflow\"]", source))?;
-        if !cells.layers.contains_key("counts") {
-            return Err(missing("layers[\"counts\"]"));
-        }
-        for key in ["X_pca", "X_pca_cross_fitted"] {
+        for key in ["X_pca", EMBEDDING] {
             if !cells.obsm.contains_key(key) {
                 return Err(missing(&format!("obsm[\"{key}\"]")));
             }
         }
-        let labels = cells.obs.texts("obs", "perturbation")?;
-        let splits = cells.obs.texts("obs", "split")?;
-        let mut conditions = Vec::with_capacity(labels.len());
-        for label in &labels {
-            let perturbation = Perturbation::parse(label, Perturbation::CONTROL)?;
-            conditions.push(Condition { perturbation, covariates: BTreeMap::new() });
-        }
-        for column in &settings.covariates {
-            for (condition, value) in conditions.iter_mut().zip(cells.obs.texts("obs", column)?) {
-                condition.covariates.insert(column.clone(), value);
-            }
-        }
-        let is_training = splits.iter().map(|split| split == "train").collect();
+        let conditions = conditions(&cells.obs, &settings.covariates)?;
+        let (codes, splits) = cells.obs.coded("obs", "split")?;
+        let is_training = codes.iter().map(|&code| splits[code as usize] == "train").collect();
         Ok(Self { cells, settings, conditions, is_training })
     }
 
     /// The coordinates of the cells on the principal components, of training cells as if these had not been fitted to
     /// them, so that they spread as unseen cells do: (n_cells, n_components).
     pub fn embedding(&self) -> &Array2<f32> {
-        &self.cells.obsm["X_pca_cross_fitted"]
+        &self.cells.obsm[EMBEDDING]
     }
 
     /// The counts: (n_cells, n_genes).
-    pub fn counts(&self) -> &SparseMatrix {
-        &self.cells.layers["counts"]
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`] if they were not read.
+    pub fn counts(&self) -> Result<&SparseMatrix> {
+        self.cells.layers.get(COUNTS).ok_or_else(|| Error::MissingKey {
+            place: "prepared file".into(),
+            key: format!("layers[\"{COUNTS}\"]"),
+            hint: "make this file with `scflow preprocess`".into(),
+        })
     }
 
     /// The number of counts by which each cell was normalised.
@@ -161,6 +171,30 @@ impl Prepared {
     }
 }
 
+/// The condition of each cell, from `perturbation` and the covariate columns; cells of one condition share it.
+///
+/// # Errors
+/// [`Error::MissingColumn`]; [`Error::BadValues`] for missing values; those of [`Perturbation::parse`].
+pub fn conditions(obs: &Annotations, covariates: &[String]) -> Result<Vec<Condition>> {
+    let (codes, labels) = obs.coded("obs", "perturbation")?;
+    let columns: Vec<_> = covariates.iter().map(|column| obs.coded("obs", column)).collect::<Result<_>>()?;
+    let mut known = HashMap::<Vec<i32>, Condition>::new();
+    let mut conditions = Vec::with_capacity(codes.len());
+    for (row, &code) in codes.iter().enumerate() {
+        let key: Vec<i32> = std::iter::once(code).chain(columns.iter().map(|(codes, _)| codes[row])).collect();
+        if let Some(condition) = known.get(&key) {
+            conditions.push(condition.clone());
+            continue;
+        }
+        let perturbation = Perturbation::parse(&labels[code as usize], Perturbation::CONTROL)?;
+        let values = columns.iter().map(|(codes, values)| values[codes[row] as usize].clone());
+        let condition = Condition::new(perturbation, covariates.iter().cloned().zip(values).collect());
+        known.insert(key, condition.clone());
+        conditions.push(condition);
+    }
+    Ok(conditions)
+}
+
 /// Writes the columns of the contract that follow from the conditions.
 pub fn annotate(cells: &mut Cells, conditions: &[Condition], is_training: &[bool]) {
     let labels: Vec<String> = conditions.iter().map(|condition| condition.perturbation.to_string()).collect();
@@ -189,7 +223,7 @@ pub fn annotate_pca(cells: &mut Cells, pca: Pca, rows: &[usize], cross_fitted: &
     let mut unseen = coordinates.clone();
     rows.iter().zip(cross_fitted.rows()).for_each(|(&row, coordinates)| unseen.row_mut(row).assign(&coordinates));
     cells.obsm.insert("X_pca".into(), coordinates);
-    cells.obsm.insert("X_pca_cross_fitted".into(), unseen);
+    cells.obsm.insert(EMBEDDING.into(), unseen);
     cells.var.set("pca_mean", Column::Float(pca.mean));
     cells.varm.insert("PCs".into(), pca.loadings);
     let params = BTreeMap::from([
@@ -224,6 +258,19 @@ pub fn keep_original(table: &mut Annotations, name: &str, replacement: &Column) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cells_of_one_condition_share_it_however_the_columns_are_stored() {
+        let mut obs = Annotations::new(["a", "b", "c"].map(String::from).to_vec());
+        obs.set("perturbation", Column::categorical(&["B+A", "control", "B+A"]));
+        obs.set("t", Column::Text(["x", "x", "x"].map(String::from).to_vec()));
+        let found = conditions(&obs, &["t".to_owned()]).unwrap();
+        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["A+B | t=x", "control | t=x", "A+B | t=x"]);
+        assert!(std::ptr::eq(&found[0].perturbation, &found[2].perturbation));
+        obs.set("t", Column::Categorical { codes: vec![0, -1, 0], categories: vec!["x".into()], ordered: false });
+        assert!(matches!(conditions(&obs, &["t".to_owned()]), Err(Error::BadValues { n_bad: 1, .. })));
+    }
 
     #[test]
     fn a_column_with_other_values_is_kept_under_another_name() {

@@ -35,10 +35,10 @@ pub fn screen(n_each: usize, n_genes: usize, n_types: usize, seed: u64) -> (Cell
                     .collect();
                 rows.push(row);
                 let label = if drugs.is_empty() { "control" } else { drugs };
-                conditions.push(Condition {
-                    perturbation: Perturbation::parse(label, "control").unwrap(),
-                    covariates: BTreeMap::from([("cell_type".to_owned(), format!("type {cell_type}"))]),
-                });
+                conditions.push(Condition::new(
+                    Perturbation::parse(label, "control").unwrap(),
+                    BTreeMap::from([("cell_type".to_owned(), format!("type {cell_type}"))]),
+                ));
             }
         }
     }

@@ -6,8 +6,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use ndarray::{Axis, s};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use scflow::cells::{Cells, Column};
 use scflow::io::h5ad;
+use scflow::prepared::{COUNTS, EMBEDDING, Prepared};
 use tempfile::TempDir;
 
 const SMALL: [&str; 8] = ["--width", "16", "--layers", "1", "--heads", "2", "--cells-per-step", "32"];
@@ -204,12 +208,128 @@ fn wrong_commands_are_refused_and_leave_nothing() {
 }
 
 #[test]
+fn a_screen_read_in_parts_is_the_one_read_whole() {
+    let whole = Prepared::new(h5ad::read(prepared()).unwrap()).unwrap();
+    let (file, cells) = h5ad::Partial::open(prepared(), &[EMBEDDING]).unwrap();
+    let parts = Prepared::without_genes(cells).unwrap();
+    assert_eq!((&parts.conditions, &parts.is_training), (&whole.conditions, &whole.is_training));
+    assert_eq!((parts.embedding(), &parts.settings), (whole.embedding(), &whole.settings));
+    assert_eq!(parts.library_sizes().unwrap(), whole.library_sizes().unwrap());
+    assert_eq!(parts.pca().unwrap(), whole.pca().unwrap());
+    assert_eq!((&parts.cells.obs, &parts.cells.var), (&whole.cells.obs, &whole.cells.var));
+    assert!(parts.counts().is_err());
+    let rows = whole.training_rows();
+    assert_eq!(file.layer_rows(COUNTS, &rows).unwrap(), whole.counts().unwrap().select_rows(&rows));
+}
+
+#[test]
+fn a_screen_without_counts_is_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cells = h5ad::read(prepared()).unwrap();
+    cells.layers.clear();
+    h5ad::write(&folder.path().join("screen.h5ad"), &cells).unwrap();
+    let said = scflow(folder.path(), &["fit", "screen.h5ad", "-o", "bad", "--steps", "100000000"]);
+    refused(folder.path(), said, &["layers[\"counts\"]", "scflow preprocess"]);
+}
+
+#[test]
+fn many_cells_of_a_condition_are_made_in_blocks_that_do_not_depend_on_their_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    ok(fit(path, "model", &["--steps", "4"]));
+    let predict = |output: &str, n: &str| {
+        let arguments =
+            ["predict", "model", "--cells", n, "-o", output, "-p", "drug C", "--covariate", "cell_type=T cell"];
+        let said = ok(scflow(path, &arguments));
+        (h5ad::read(&path.join(output)).unwrap(), said)
+    };
+    let (more, said) = predict("more.h5ad", "10040");
+    assert!(said.contains("block 2 of 2") && said.contains("wrote 10040 cells"), "{said}");
+    let first: Vec<usize> = (0..10_000).collect();
+    let (less, said) = predict("less.h5ad", "10000");
+    assert!(!said.contains("block"), "{said}");
+    let kept = more.select_cells(&first);
+    assert_eq!((&kept.x, &kept.obs, &kept.obsm), (&less.x, &less.obs, &less.obsm));
+    // The second block is neither a copy of the first nor of another law.
+    let embedding = &more.obsm["X_pca"];
+    let mean = |rows: std::ops::Range<usize>| embedding.slice(s![rows, ..]).mean_axis(Axis(0)).unwrap();
+    assert!(embedding.row(0) != embedding.row(10_000));
+    let spread = embedding.std_axis(Axis(0), 0.0);
+    let gap = (mean(0..10_000) - mean(10_000..10_040)) / &spread;
+    // Of forty cells the mean has a standard error of 0.16 standard deviations.
+    assert!(gap.iter().all(|gap| gap.abs() < 0.8), "{gap}");
+}
+
+#[test]
 fn a_fit_that_diverges_fails_with_the_step() {
     let folder = tempfile::tempdir().unwrap();
     let (status, said) = fit(folder.path(), "bad", &["--steps", "200", "--learning-rate", "1e30"]);
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("the loss became") && said.contains("at step") && said.contains("--learning-rate"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_fit_that_diverges_keeps_the_last_checkpoint_with_good_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // The rate rises over the first steps: some are done before it is too high.
+    let options = ["--steps", "200", "--learning-rate", "20", "--checkpoint-every", "1"];
+    let (status, said) = fit(path, "model", &options);
+    assert_eq!(status, 1, "{said}");
+    let checkpoint = path.join("model.checkpoint.safetensors");
+    assert!(checkpoint.exists() && !path.join("model").exists(), "{said}");
+    assert!(said.contains("the last good weights") && said.contains("model.checkpoint.safetensors"), "{said}");
+    let number = |before: &str| -> usize {
+        let rest = said.split(before).nth(1).unwrap();
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    let (failed, saved) = (number("at step "), number("of step "));
+    assert!(saved > 0 && saved + 1 == failed, "{said}");
+    let tensors = candle_core::safetensors::load(&checkpoint, &candle_core::Device::Cpu).unwrap();
+    assert_eq!(tensors["losses"].dims(), [saved]);
+    for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with("value/")) {
+        let values: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+        assert!(values.iter().all(|value| value.is_finite()), "{name}");
+    }
+}
+
+#[test]
+fn a_fit_that_is_killed_again_and_again_ends_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let options = ["--steps", "120", "--seed", "3", "--checkpoint-every", "7"];
+    ok(fit(path, "whole", &options));
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let arguments = [&["fit", prepared().to_str().unwrap(), "-o", "killed", "-q"], &SMALL[..], &options[..]].concat();
+    let checkpoint = path.join("killed.checkpoint.safetensors");
+    let mut n_killed = 0;
+    loop {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scflow"));
+        command.current_dir(path).args(&arguments);
+        if checkpoint.exists() {
+            command.arg("--resume");
+        }
+        let mut child = command.spawn().unwrap();
+        // Later each time, so that the fit ends at last.
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..60) + 40 * n_killed));
+        match child.try_wait().unwrap() {
+            Some(status) => {
+                assert!(status.success());
+                break;
+            }
+            None => child.kill().unwrap(),
+        }
+        child.wait().unwrap();
+        n_killed += 1;
+        if path.join("killed").exists() {
+            break;
+        }
+    }
+    assert!(n_killed >= 3, "the fit was too fast to be killed");
+    let (a, b) = (files(&path.join("whole")), files(&path.join("killed")));
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
 }
 
 #[test]
@@ -264,4 +384,60 @@ fn a_terminated_fit_writes_a_checkpoint_and_goes_on_to_the_same_bytes() {
     ok(fit(path, "stopped", &[&options[..], &["--resume"]].concat()));
     let (a, b) = (files(&path.join("whole")), files(&path.join("stopped")));
     a.iter().for_each(|(name, bytes)| assert!(*bytes == b[name], "{name} differs"));
+}
+
+#[test]
+fn every_method_goes_from_fit_to_cells_and_a_seed_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let input = prepared().to_str().unwrap();
+    for (number, choices) in [
+        "--method cfm",
+        "--method cfm-ot --source control",
+        "--method cfm-sb --sigma 0.3 --centre interaction",
+        "--method calmflow --source control --coupling exact",
+        "--coupling entropic",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let choices: Vec<&str> = choices.split(' ').collect();
+        let name = choices.iter().find(|choice| choice.starts_with("cfm")).unwrap_or(&"calmflow");
+        let mut outputs = Vec::new();
+        for round in ["a", "b"] {
+            let (model, cells) = (format!("{number}{round}"), format!("{number}{round}.h5ad"));
+            ok(scflow(path, &[&["fit", input, "-o", &model, "--steps", "6", "--width", "16"], &choices[..]].concat()));
+            ok(scflow(path, &["predict", &model, "--holdout", "--cells", "40", "-o", &cells]));
+            outputs.push((files(&path.join(&model)), std::fs::read(path.join(&cells)).unwrap()));
+        }
+        assert!(outputs[0] == outputs[1], "{choices:?}");
+        let config = String::from_utf8(outputs[0].0["config.json"].clone()).unwrap();
+        assert!(config.contains(&format!("\"method\":\"{name}\"")), "{config}");
+        assert_eq!(outputs[0].0.contains_key("control_cells.safetensors"), choices.contains(&"control"));
+    }
+    // A model that starts from control cells is nothing without them.
+    std::fs::remove_file(path.join("1a/control_cells.safetensors")).unwrap();
+    let said = scflow(path, &["predict", "1a", "--holdout", "-o", "bad.h5ad"]);
+    refused(path, said, &["control_cells", "--source control"]);
+    let predict =
+        |model: &str, more: &[&str]| scflow(path, &[&["predict", model, "--holdout", "-o", "bad.h5ad"], more].concat());
+    refused(path, predict("1b", &["--temperature", "0.5"]), &["temperature", "--source control"]);
+    refused(path, predict("4a", &["--solver", "heun:4"]), &["solver", "`calmflow`", "--method cfm"]);
+    ok(scflow(path, &["predict", "0a", "--holdout", "--cells", "20", "--solver", "heun:4", "-o", "heun.h5ad"]));
+}
+
+#[test]
+fn choices_that_a_method_does_not_have_are_refused_with_both_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let fit = |choices: &str| {
+        let choices: Vec<&str> = choices.split(' ').collect();
+        scflow(path, &[&["fit", prepared().to_str().unwrap(), "-o", "bad", "--steps", "3"], &choices[..]].concat())
+    };
+    refused(path, fit("--method cfm --decoder mixture"), &["decoder", "`cfm`", "--method calmflow"]);
+    refused(path, fit("--method cfm-sb --heads 2"), &["heads", "`cfm-sb`"]);
+    refused(path, fit("--method cfm --coupling exact"), &["coupling", "`exact`", "`cfm`", "--method cfm-ot"]);
+    refused(path, fit("--method cfm-sb --sigma 0"), &["sigma", "cfm-ot"]);
+    refused(path, fit("--coupling entropic --sigma 0"), &["entropic", "--sigma"]);
+    refused(path, fit("--method cfn"), &["cfn", "cfm-ot"]);
 }

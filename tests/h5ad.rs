@@ -10,6 +10,7 @@ use scflow::io::{atomic, h5ad};
 
 mod broken;
 mod encodings;
+mod parts;
 mod real;
 
 /// A folder that is gone when the test ends.

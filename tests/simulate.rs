@@ -39,10 +39,7 @@ fn residuals(interactions: Interactions) -> (f64, f64) {
     let labels = screen.cells.obs.texts("obs", "perturbation").unwrap();
     let conditions: Vec<Condition> = labels
         .iter()
-        .map(|label| Condition {
-            perturbation: Perturbation::parse(label, "control").unwrap(),
-            covariates: BTreeMap::new(),
-        })
+        .map(|label| Condition::new(Perturbation::parse(label, "control").unwrap(), BTreeMap::new()))
         .collect();
     let residual_of_half = |half: usize| {
         let training: Vec<bool> = (0..labels.len()).map(|row| row % 2 == half).collect();

@@ -11,5 +11,6 @@ mod h5ad;
 mod report;
 mod run;
 mod architecture;
+mod flow;
 mod fit;
 mod norman;

@@ -1,5 +1,7 @@
 //! Tables with one row per cell or per gene.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::{Error, Result};
 
 /// One column of a table.
@@ -27,13 +29,7 @@ pub enum Column {
 impl Column {
     /// Builds a categorical column whose categories are the distinct texts in bytewise order.
     pub fn categorical<T: AsRef<str>>(texts: &[T]) -> Self {
-        let mut categories: Vec<String> = texts.iter().map(|text| text.as_ref().to_owned()).collect();
-        categories.sort();
-        categories.dedup();
-        let codes = texts
-            .iter()
-            .map(|text| categories.binary_search_by(|c| c.as_str().cmp(text.as_ref())).map_or(-1, |code| code as i32))
-            .collect();
+        let (codes, categories) = encode(texts);
         Self::Categorical { codes, categories, ordered: false }
     }
 
@@ -81,6 +77,14 @@ impl Column {
             Self::Boolean(values) => values.iter().map(|v| Some(v.to_string())).collect(),
         }
     }
+}
+
+/// The distinct texts in bytewise order, and the position of each text among them.
+fn encode<T: AsRef<str>>(texts: &[T]) -> (Vec<i32>, Vec<String>) {
+    let distinct: BTreeSet<&str> = texts.iter().map(AsRef::as_ref).collect();
+    let places: HashMap<&str, i32> = distinct.iter().zip(0..).map(|(&text, place)| (text, place)).collect();
+    let codes = texts.iter().map(|text| places[text.as_ref()]).collect();
+    (codes, distinct.into_iter().map(str::to_owned).collect())
 }
 
 /// A table: an index of names and named columns in a fixed order.
@@ -138,6 +142,19 @@ impl Annotations {
             });
         }
         Ok(texts.into_iter().flatten().collect())
+    }
+
+    /// The column of this name as the position of each row's text in a list of texts.
+    ///
+    /// # Errors
+    /// As [`Self::texts`].
+    pub fn coded(&self, table: &str, name: &str) -> Result<(Vec<i32>, Vec<String>)> {
+        match self.column(table, name)? {
+            Column::Categorical { codes, categories, .. } if !codes.contains(&-1) => {
+                Ok((codes.clone(), categories.clone()))
+            }
+            _ => Ok(encode(&self.texts(table, name)?)),
+        }
     }
 
     /// The column of this name as numbers in every row.

@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::models::calmflow::{DecoderKind, PromptUse};
-use crate::models::guide::Centre;
-use crate::models::registry::Method;
-use crate::stages::fit::{FitParams, Watcher, fit};
+use super::fit_names::{CentreOn, CouplingBy, Decoder, MethodName, PromptAs, SourceOf};
+use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
 
 /// The flags of `scflow fit`.
@@ -20,9 +17,9 @@ pub struct Arguments {
     /// Folder for the model.
     #[arg(long, short, value_name = "MODEL")]
     output: PathBuf,
-    /// How the language model's output becomes the next state.
-    #[arg(long, value_enum, default_value_t = Decoder::Mixture)]
-    decoder: Decoder,
+    /// The method.
+    #[arg(long, value_enum, default_value_t = MethodName::Calmflow)]
+    method: MethodName,
     /// Training steps; the same steps, seed and threads give the same model.
     #[arg(long, value_name = "N", conflicts_with = "budget")]
     steps: Option<usize>,
@@ -35,9 +32,9 @@ pub struct Arguments {
     /// Go on from the checkpoint beside the output.
     #[arg(long)]
     resume: bool,
-    /// Time between checkpoints.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
-    checkpoint_every: f64,
+    /// How often a checkpoint is written: a number of steps, or a time such as 60s or 5m.
+    #[arg(long, value_name = "N|TIME", default_value = "60s")]
+    checkpoint_every: Every,
     #[command(flatten)]
     choices: Choices,
 }
@@ -49,46 +46,32 @@ struct Choices {
     /// Prompt with {perturbation} and covariates in braces, such as "Generate a {cell_type} cell with {perturbation}".
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// How the prompt is used [default: sum with the mixture decoder, prefix with the variational one].
-    #[arg(long, value_enum)]
-    prompt_use: Option<PromptAs>,
     /// What cells are measured from; an estimate is also told to the network.
     #[arg(long, value_enum, default_value_t = CentreOn::Additive)]
     centre: CentreOn,
-    /// Numbers per token of the language model.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    width: usize,
-    /// Blocks of the language model.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    layers: usize,
-    /// Attention heads.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    heads: usize,
-    /// Steps of flow time [default: 4 with the mixture decoder, 15 with the variational one].
+    /// Where flows start.
+    #[arg(long, value_enum, default_value_t = SourceOf::Noise)]
+    source: SourceOf,
+    /// How source points are paired with the cells of their condition in a minibatch [default: independent; exact is
+    /// cfm-ot's own, entropic cfm-sb's].
+    #[arg(long, value_enum)]
+    coupling: Option<CouplingBy>,
+    /// Numbers per token of the language model, or per layer of the velocity field [default: 64; 256 with cfm].
     #[arg(long, value_name = "N")]
-    time_steps: Option<usize>,
-    /// Spatial tokens per state (K).
-    #[arg(long, value_name = "K", default_value_t = 1)]
-    spatial_tokens: usize,
-    /// Flows that share a sequence (M).
-    #[arg(long, value_name = "M", default_value_t = 1)]
-    trajectories: usize,
-    /// Gaussians of the mixture decoder.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    mixture_components: usize,
-    /// Noise of the bridge between source and cell; 0 is the straight path [default: 0.5 with the mixture decoder, 0
-    /// with the variational one].
+    width: Option<usize>,
+    /// Blocks of the network [default: 2; 3 with cfm].
+    #[arg(long, value_name = "N")]
+    layers: Option<usize>,
+    /// Noise of the path between source and cell; 0 is the straight path [default: 0.5 with calmflow's mixture decoder and
+    /// with cfm-sb, else 0].
     #[arg(long, value_name = "SIGMA")]
     sigma: Option<f32>,
-    /// Weight of the divergence of the variational decoder.
-    #[arg(long, value_name = "BETA", default_value_t = 0.3)]
-    beta: f64,
-    /// Cells per training step.
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    cells_per_step: usize,
-    /// Conditions per training step.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    prompts_per_step: usize,
+    /// Cells per training step [default: 128; 256 with cfm].
+    #[arg(long, value_name = "N")]
+    cells_per_step: Option<usize>,
+    /// Conditions per training step [default: 32; 8 where cells are paired by transport].
+    #[arg(long, value_name = "N")]
+    prompts_per_step: Option<usize>,
     /// Peak learning rate.
     #[arg(long, value_name = "RATE", default_value_t = 2e-3)]
     learning_rate: f64,
@@ -105,74 +88,67 @@ struct Choices {
     /// Stop the fit by the cells that obs["split"] marks `val`.
     #[arg(long, conflicts_with = "validation_conditions")]
     validation_split: bool,
+    #[command(flatten)]
+    calmflow: CalmFlowChoices,
 }
 
-/// `--decoder`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Decoder {
-    /// A mixture of Gaussians over the end of the path.
-    Mixture,
-    /// A Gaussian latent per token, as published.
-    Variational,
-}
-
-/// `--prompt-use`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PromptAs {
-    /// Tokens before the flow's tokens, as published.
-    Prefix,
-    /// The sum of its words' embeddings, added in every block.
-    Sum,
-    /// Both.
-    Both,
-}
-
-/// `--centre`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum CentreOn {
-    /// The additive estimate of the condition.
-    Additive,
-    /// The estimate with interactions, effects shrunk over covariates.
-    Interaction,
-    /// The mean of all training cells.
-    None,
+/// The choices that only a CaLMFlow has.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of --method calmflow")]
+struct CalmFlowChoices {
+    /// How the language model's output becomes the next state [default: mixture].
+    #[arg(long, value_enum)]
+    decoder: Option<Decoder>,
+    /// How the prompt is used [default: sum with the mixture decoder, prefix with the variational one].
+    #[arg(long, value_enum)]
+    prompt_use: Option<PromptAs>,
+    /// Attention heads [default: 4].
+    #[arg(long, value_name = "N")]
+    heads: Option<usize>,
+    /// Steps of flow time [default: 4 with the mixture decoder, 15 with the variational one].
+    #[arg(long, value_name = "N")]
+    time_steps: Option<usize>,
+    /// Spatial tokens per state, K [default: 1].
+    #[arg(long, value_name = "K")]
+    spatial_tokens: Option<usize>,
+    /// Flows that share a sequence, M [default: 1].
+    #[arg(long, value_name = "M")]
+    trajectories: Option<usize>,
+    /// Gaussians of the mixture decoder [default: 4].
+    #[arg(long, value_name = "N")]
+    mixture_components: Option<usize>,
+    /// Weight of the divergence of the variational decoder [default: 0.3].
+    #[arg(long, value_name = "BETA")]
+    beta: Option<f64>,
 }
 
 impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
         let choices = self.choices;
+        let calmflow = choices.calmflow;
         let params = FitParams {
             input: self.input,
             output: self.output,
-            method: Method::default(),
-            decoder: match self.decoder {
-                Decoder::Mixture => DecoderKind::Mixture,
-                Decoder::Variational => DecoderKind::Variational,
-            },
+            method: self.method.into(),
+            decoder: calmflow.decoder.map(Into::into),
             steps: self.steps,
             budget_seconds: self.budget,
             seed: self.seed,
             prompt: choices.prompt,
-            prompt_use: choices.prompt_use.map(|prompt_use| match prompt_use {
-                PromptAs::Prefix => PromptUse::Prefix,
-                PromptAs::Sum => PromptUse::Sum,
-                PromptAs::Both => PromptUse::Both,
-            }),
-            centre: match choices.centre {
-                CentreOn::Interaction => Centre::Interaction,
-                CentreOn::Additive => Centre::Additive,
-                CentreOn::None => Centre::None,
-            },
+            prompt_use: calmflow.prompt_use.map(Into::into),
+            centre: choices.centre.into(),
+            source: choices.source.into(),
+            coupling: choices.coupling.map(Into::into),
             width: choices.width,
             layers: choices.layers,
-            heads: choices.heads,
-            time_steps: choices.time_steps,
-            spatial_tokens: choices.spatial_tokens,
-            trajectories: choices.trajectories,
-            mixture_components: choices.mixture_components,
+            heads: calmflow.heads,
+            time_steps: calmflow.time_steps,
+            spatial_tokens: calmflow.spatial_tokens,
+            trajectories: calmflow.trajectories,
+            mixture_components: calmflow.mixture_components,
             sigma: choices.sigma,
-            beta: choices.beta,
+            beta: calmflow.beta,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,
@@ -180,7 +156,7 @@ impl Arguments {
             average: choices.average,
             validation_conditions: choices.validation_conditions,
             validation_split: choices.validation_split,
-            checkpoint_seconds: self.checkpoint_every,
+            checkpoint_every: self.checkpoint_every,
             resume: self.resume,
             force: shared.force,
         };
@@ -189,24 +165,6 @@ impl Arguments {
         terminal.bar.finish_and_clear();
         shared.say(format!("wrote {}; next: scflow predict {0} --holdout -o predicted.h5ad", params.output.display()));
         Ok(())
-    }
-}
-
-/// A time such as `90`, `120s`, `5m` or `1h` in seconds.
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.find(|c: char| c.is_alphabetic()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let factor = match unit {
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(format!("`{unit}` is no unit of time; use s, m or h")),
-    };
-    match number.trim().parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value * factor),
-        _ => Err(format!("`{number}` is no time above zero")),
     }
 }
 
@@ -253,18 +211,5 @@ impl Watcher for Terminal<'_> {
         if progress.step % 20 == 1 || progress.step == progress.n_steps {
             self.bar.set_message(format!("{:.4}", progress.loss));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(seconds("90"), Ok(90.0));
-        assert_eq!(seconds("120s"), Ok(120.0));
-        assert_eq!(seconds("1.5m"), Ok(90.0));
-        assert!(seconds("5 days").is_err() && seconds("-3s").is_err() && seconds("").is_err());
     }
 }

@@ -8,6 +8,7 @@ mod simulate;
 mod inspect;
 mod preprocess;
 mod fit;
+mod fit_names;
 mod predict;
 mod evaluate;
 mod report;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::flow::Solver;
 use crate::stages::predict::{PredictParams, predict};
 
 /// The flags of `scflow predict`.
@@ -28,6 +29,9 @@ pub struct Arguments {
     /// Scales the spread of every draw; 1 is the fitted law.
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     temperature: f32,
+    /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps [default: dopri5].
+    #[arg(long, value_name = "SOLVER", value_parser = solver)]
+    solver: Option<Solver>,
     /// Seed of everything drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -44,6 +48,7 @@ impl Arguments {
             held_out: self.held_out,
             cells: self.cells,
             temperature: self.temperature,
+            solver: self.solver,
             seed: self.seed,
             force: shared.force,
         };
@@ -51,5 +56,38 @@ impl Arguments {
         let n_cells: usize = conditions.iter().map(|(.., n)| n).sum();
         shared.say(format!("wrote {n_cells} cells of {} conditions to {}", conditions.len(), params.output.display()));
         Ok(())
+    }
+}
+
+/// `dopri5`, `dopri5:TOLERANCE`, `heun:STEPS` or `euler:STEPS`.
+fn solver(text: &str) -> Result<Solver, String> {
+    let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+    let steps = || match number.and_then(|number| number.parse::<usize>().ok()) {
+        Some(n_steps) if n_steps > 0 => Ok(n_steps),
+        _ => Err(format!("write `{name}:N` with a number of steps N above zero")),
+    };
+    match (name, number.map(str::parse::<f32>)) {
+        ("dopri5", None) => Ok(Solver::default()),
+        ("dopri5", Some(Ok(tolerance))) if tolerance > 0.0 && tolerance.is_finite() => Ok(Solver::Dopri5 { tolerance }),
+        ("dopri5", _) => Err("write `dopri5` or `dopri5:TOLERANCE` with a tolerance above zero".into()),
+        ("heun", _) => Ok(Solver::Heun { n_steps: steps()? }),
+        ("euler", _) => Ok(Solver::Euler { n_steps: steps()? }),
+        _ => Err(format!("`{name}` is no solver; use dopri5, heun:N or euler:N")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn solvers_have_steps_or_a_tolerance() {
+        assert_eq!(solver("dopri5"), Ok(Solver::Dopri5 { tolerance: 1e-3 }));
+        assert_eq!(solver("dopri5:1e-5"), Ok(Solver::Dopri5 { tolerance: 1e-5 }));
+        assert_eq!(solver("heun:20"), Ok(Solver::Heun { n_steps: 20 }));
+        assert_eq!(solver("euler:7"), Ok(Solver::Euler { n_steps: 7 }));
+        for wrong in ["heun", "heun:0", "euler:x", "dopri5:-1", "rk4"] {
+            assert!(solver(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -7,6 +7,8 @@ pub mod tokenizer;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 pub use perturbation::Perturbation;
 use serde::{Deserialize, Serialize};
@@ -14,16 +16,54 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// A perturbation together with the covariates that it acts on.
+///
+/// A screen has many cells of few conditions: a clone shares its parts, which are copied only when they are changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
+pub struct Condition(Arc<Parts>);
+
+/// What a [`Condition`] consists of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Condition {
+pub struct Parts {
     /// What was applied.
     pub perturbation: Perturbation,
     /// To which cells: column → value, such as `cell_type` → `B cell`.
     pub covariates: BTreeMap<String, String>,
 }
 
+impl Deref for Condition {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Condition {
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl From<Parts> for Condition {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl From<Condition> for Parts {
+    fn from(condition: Condition) -> Self {
+        Arc::unwrap_or_clone(condition.0)
+    }
+}
+
 impl Condition {
+    /// A perturbation of cells with these covariates: column → value.
+    pub fn new(perturbation: Perturbation, covariates: BTreeMap<String, String>) -> Self {
+        Parts { perturbation, covariates }.into()
+    }
+
     /// Reads `"drug A + drug B | cell_type=B cell"`: the perturbation first, then covariate values in any order.
     ///
     /// White space around names does not matter. A name that contains `|`, or a column that contains `=`, stands in
@@ -52,7 +92,7 @@ impl Condition {
                 return Err(invalid(format!("the covariate `{column}` is named twice")));
             }
         }
-        Ok(Self { perturbation, covariates })
+        Ok(Self::new(perturbation, covariates))
     }
 
     /// True where `other` has the same perturbation and every covariate value that is named here: a condition without
@@ -112,6 +152,17 @@ mod tests {
             assert_eq!(Condition::parse(&condition.to_string(), Perturbation::CONTROL).unwrap(), condition, "{text}");
         }
         assert_eq!(parse("A | r=s=t").covariates["r"], "s=t");
+    }
+
+    #[test]
+    fn a_changed_clone_leaves_the_original_as_it_was() {
+        let original = parse("A | t=x");
+        let mut changed = original.clone();
+        changed.covariates.insert("t".into(), "y".into());
+        assert_eq!((original.to_string(), changed.to_string()), ("A | t=x".to_owned(), "A | t=y".to_owned()));
+        let text = serde_json::to_string(&original).unwrap();
+        assert_eq!(serde_json::from_str::<Condition>(&text).unwrap(), original);
+        assert!(text.starts_with("{\"perturbation\":"), "{text}");
     }
 
     #[test]

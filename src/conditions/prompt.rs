@@ -86,10 +86,10 @@ mod tests {
     fn places_are_filled_and_unknown_ones_refused() {
         let covariates = ["cell_type".to_owned()];
         let template = Template::parse("A {cell_type} with {perturbation}.", &covariates).unwrap();
-        let mut condition = Condition {
-            perturbation: Perturbation::parse("IL-6+IFNb", "control").unwrap(),
-            covariates: BTreeMap::from([("cell_type".to_owned(), "B cell".to_owned())]),
-        };
+        let mut condition = Condition::new(
+            Perturbation::parse("IL-6+IFNb", "control").unwrap(),
+            BTreeMap::from([("cell_type".to_owned(), "B cell".to_owned())]),
+        );
         assert_eq!(template.fill(&condition), "A B cell with IFNb + IL-6.");
         condition.perturbation = Perturbation::control();
         assert_eq!(template.fill(&condition), "A B cell with no perturbation.");

@@ -2,7 +2,8 @@
 //!
 //! `config.json` (method, choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (effects, interactions,
 //! scales), `conditions.json` (training and held-out conditions, library sizes), `genes.json`, `preprocess.json`,
-//! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`.
+//! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`; `control_cells.safetensors` if flows start from control
+//! cells.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -18,9 +19,14 @@ use crate::conditions::tokenizer::Tokenizer;
 use crate::embedding::pca::Pca;
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoder;
+use crate::models::guide::Guide;
 use crate::models::reader::Reader;
 use crate::models::registry;
+use crate::models::source::ControlCells;
 use crate::{Error, Result};
+
+/// The control cells that flows start from, where they do.
+const CONTROLS: &str = "control_cells.safetensors";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +72,9 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
     write_json(&folder.join("preprocess.json"), &model.settings)?;
     write_bytes(&folder.join("tokenizer.json"), reader.tokenizer.to_json()?.as_bytes())?;
     write_tensors(&folder.join("weights.safetensors"), model.method.tensors())?;
+    if let Some(controls) = &reader.controls {
+        write_arrays(&folder.join(CONTROLS), controls.to_arrays()?)?;
+    }
     let pca = &model.pca;
     let (n_genes, n_components) = pca.loadings.dim();
     let loadings: Vec<f32> = pca.loadings.iter().copied().collect();
@@ -76,9 +85,7 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
         ("variance_ratio".to_owned(), Tensor::from_slice(&pca.variance_ratio, n_components, &Device::Cpu)?),
     ]);
     write_tensors(&folder.join("pca.safetensors"), &tensors)?;
-    let arrays = model.gene_decoder.to_arrays().into_iter();
-    let tensors = arrays.map(|(name, array)| Ok((name, to_tensor(&array)?))).collect::<Result<HashMap<_, _>>>()?;
-    write_tensors(&folder.join("gene_decoder.safetensors"), &tensors)?;
+    write_arrays(&folder.join("gene_decoder.safetensors"), model.gene_decoder.to_arrays())?;
     score_tables::write(&folder.join("history.csv"), history_columns(&model.history))
 }
 
@@ -94,11 +101,17 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
     }
     let config: Config = read_json(folder, "config.json")?;
     let settings: crate::prepared::Settings = read_json(folder, "preprocess.json")?;
+    let guide: Guide = read_json(folder, "guide.json")?;
+    let controls = match folder.join(CONTROLS).exists() {
+        true => Some(ControlCells::from_arrays(read_arrays(folder, CONTROLS)?, guide.n_dims())?),
+        false => None,
+    };
     let reader = Reader {
-        guide: read_json(folder, "guide.json")?,
+        guide,
         tokenizer: Tokenizer::from_json(&read_text(folder, "tokenizer.json")?)?,
         template: Template::parse(&config.prompt, &settings.covariates)?,
         n_prompt_tokens: config.n_prompt_tokens,
+        controls,
     };
     let weights = read_tensors(folder, "weights.safetensors")?;
     let method = registry::restore(&config.method, config.params, reader, weights)?;
@@ -119,8 +132,7 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
         variance: numbers("variance")?,
         variance_ratio: numbers("variance_ratio")?,
     };
-    let arrays = read_tensors(folder, "gene_decoder.safetensors")?;
-    let arrays = arrays.iter().map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?))).collect::<Result<_>>()?;
+    let arrays = read_arrays(folder, "gene_decoder.safetensors")?;
     Ok(FittedModel {
         method,
         gene_decoder: GeneDecoder::from_arrays(&arrays)?,
@@ -141,6 +153,16 @@ pub fn write_tensors(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<(
     let bytes = safetensors::serialize(tensors, None)
         .map_err(|source| Error::backend(format!("writing `{}`", path.display()), source))?;
     write_bytes(path, &bytes)
+}
+
+fn write_arrays(path: &Path, arrays: impl IntoIterator<Item = (String, ArrayD<f32>)>) -> Result<()> {
+    let tensors = arrays.into_iter().map(|(name, array)| Ok((name, to_tensor(&array)?)));
+    write_tensors(path, &tensors.collect::<Result<_>>()?)
+}
+
+fn read_arrays<M: FromIterator<(String, ArrayD<f32>)>>(folder: &Path, name: &str) -> Result<M> {
+    let tensors = read_tensors(folder, name)?;
+    tensors.iter().map(|(name, tensor)| Ok((name.clone(), to_array(tensor)?))).collect()
 }
 
 /// Reads all tensors of a file.

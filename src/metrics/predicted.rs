@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ndarray::Array2;
 
 use crate::cells::{Cells, SparseMatrix, Value};
-use crate::conditions::{Condition, Perturbation};
-use crate::prepared::{Prepared, Settings};
+use crate::conditions::Condition;
+use crate::prepared::{self, Prepared, Settings};
 use crate::{Error, Result};
 
 /// Generated cells.
@@ -57,16 +57,7 @@ impl Predicted {
                 got: format!("{}", embedding.ncols()),
             });
         }
-        let mut conditions = Vec::new();
-        for label in cells.obs.texts("obs", "perturbation")? {
-            let perturbation = Perturbation::parse(&label, Perturbation::CONTROL)?;
-            conditions.push(Condition { perturbation, covariates: BTreeMap::new() });
-        }
-        for column in &truth.settings.covariates {
-            for (condition, value) in conditions.iter_mut().zip(cells.obs.texts("obs", column)?) {
-                condition.covariates.insert(column.clone(), value);
-            }
-        }
+        let conditions = prepared::conditions(&cells.obs, &truth.settings.covariates)?;
         let statuses = cells.obs.texts("obs", "status")?;
         Ok(Self { x: cells.x, embedding, conditions, statuses, method, history })
     }

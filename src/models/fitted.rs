@@ -166,7 +166,7 @@ impl Known {
             }
         }
         let fits = |covariates: &Covariates| values.iter().all(|(column, value)| covariates.get(column) == Some(value));
-        let of = |covariates: Covariates| Condition { perturbation: perturbation.clone(), covariates };
+        let of = |covariates: Covariates| Condition::new(perturbation.clone(), covariates);
         Ok(known.into_iter().filter(fits).map(of).collect())
     }
 }
@@ -202,7 +202,7 @@ pub struct Generated {
 }
 
 impl FittedModel {
-    /// Generates cells of a condition.
+    /// Generates cells of a condition: one of the [`Self::blocks`].
     ///
     /// Library sizes are drawn from training cells with the same covariates, and handed to the cells that they fit.
     ///
@@ -230,11 +230,39 @@ impl FittedModel {
     }
 }
 
-/// A seed of the condition's own, so that its cells do not depend on which others are asked for (FNV-1a).
+/// Generated cells of one condition are made in blocks of at most this many.
+const MOST_CELLS: usize = 10_000;
+const FEWEST_CELLS: usize = 1000;
+/// And of at most this many cells times genes, as long as there are enough cells for the laws of a block to even out.
+const MOST_VALUES: usize = 20_000_000;
+
+impl FittedModel {
+    /// The blocks in which `n_cells` cells of one condition are made: the seed and the number of cells of each.
+    ///
+    /// A condition of many cells is never held at once. Cells of different blocks are drawn apart, so that blocks are a
+    /// part of the definition of the cells and depend on nothing but the number of genes: 10,000 cells up to 2,000 genes,
+    /// fewer cells of more genes, at least 1,000.
+    pub fn blocks(&self, n_cells: usize, seed: u64) -> Vec<(u64, usize)> {
+        let most = (MOST_VALUES / self.genes.len().max(1)).clamp(FEWEST_CELLS, MOST_CELLS);
+        let starts = (0..n_cells).step_by(most).enumerate();
+        starts.map(|(block, start)| (block_seed(block, seed), most.min(n_cells - start))).collect()
+    }
+}
+
+/// A seed of a block's own; the first block has the seed itself.
+fn block_seed(block: usize, seed: u64) -> u64 {
+    let bytes = seed.to_le_bytes().into_iter().chain((block as u64).to_le_bytes());
+    if block == 0 { seed } else { fnv(bytes) }
+}
+
+/// A seed of the condition's own, so that its cells do not depend on which others are asked for.
 fn condition_seed(condition: &Condition, seed: u64) -> u64 {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let bytes = seed.to_le_bytes().into_iter().chain(condition.to_string().into_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, mix)
+    fnv(seed.to_le_bytes().into_iter().chain(condition.to_string().into_bytes()))
+}
+
+/// The hash FNV-1a, of 64 bits.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

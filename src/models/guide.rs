@@ -80,10 +80,9 @@ impl Guide {
             });
         }
         let effects = Effects::fit(embedding, conditions, &vec![true; n_cells])?;
-        let wide = embedding.mapv(f64::from);
-        let mean = wide.mean_axis(Axis(0)).unwrap_or_default().mapv(|value| value as f32);
         let positive = |value: f64| if value > 0.0 { value as f32 } else { 1.0 };
-        let spread = wide.std_axis(Axis(0), 0.0).mapv(positive);
+        let (mean, spread) = moments(embedding);
+        let (mean, spread) = (mean.mapv(|value| value as f32), spread.mapv(positive));
         let interactions = match centre {
             Centre::Interaction => Some(InteractionEffects::fit(embedding, conditions, seed)?),
             Centre::None | Centre::Additive => None,
@@ -188,6 +187,24 @@ impl Guide {
     pub fn restore(&self, points: ArrayView2<f32>, centre: &Array1<f32>) -> Array2<f32> {
         &points * &self.scale + centre
     }
+}
+
+/// The mean and the standard deviation of each component (Welford 1962), without a copy of all cells in 64 bits.
+fn moments(embedding: ArrayView2<f32>) -> (Array1<f64>, Array1<f64>) {
+    let zeros = Array1::<f64>::zeros(embedding.ncols());
+    let (mut sum, mut mean, mut squares) = (zeros.clone(), zeros.clone(), zeros);
+    for (row, values) in embedding.rows().into_iter().enumerate() {
+        let n = (row + 1) as f64;
+        ndarray::azip!((sum in &mut sum, mean in &mut mean, squares in &mut squares, &value in &values) {
+            let value = f64::from(value);
+            *sum += value;
+            let gap = value - *mean;
+            *mean += gap / n;
+            *squares = (value - *mean).mul_add(gap, *squares);
+        });
+    }
+    let n = embedding.nrows() as f64;
+    (sum / n, squares.mapv(|squares| (squares / n).sqrt()))
 }
 
 fn join(parts: &[&Array1<f32>]) -> Result<Array1<f32>> {

@@ -3,30 +3,35 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
+use crate::flow::Solver;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
 use crate::{Error, Result};
 
 /// Rows of a network that are generated together.
 const ROWS: usize = 512;
+/// The stream of random numbers that control cells are drawn from; blocks take the first ones.
+const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
 
 /// How cells are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draws {
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
+    /// How a velocity is followed; the method's own way if absent.
+    pub solver: Option<Solver>,
 }
 
 impl Default for Draws {
     fn default() -> Self {
-        Self { temperature: 1.0 }
+        Self { temperature: 1.0, solver: None }
     }
 }
 
@@ -34,14 +39,14 @@ impl Draws {
     /// # Errors
     /// [`Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        if self.temperature >= 0.0 && self.temperature.is_finite() {
-            return Ok(());
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return Err(Error::InvalidParameter {
+                name: "temperature".into(),
+                value: self.temperature.to_string(),
+                reason: "it must be zero or above".into(),
+            });
         }
-        Err(Error::InvalidParameter {
-            name: "temperature".into(),
-            value: self.temperature.to_string(),
-            reason: "it must be zero or above".into(),
-        })
+        self.solver.map_or(Ok(()), Solver::check)
     }
 }
 
@@ -103,12 +108,18 @@ pub(super) fn generate_in_blocks(
     let told = reader.told(condition, &view)?;
     let n_dims = reader.guide.n_dims();
     let n_rows = n_cells.div_ceil(multiple);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(STREAM_OF_CONTROLS);
+    let controls = reader.matched_controls(condition, &view.centre, n_rows * multiple, &mut rng)?;
     let mut points = Vec::with_capacity(n_rows * multiple * n_dims);
     for (block, start) in (0..n_rows).step_by(ROWS).enumerate() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(block as u64);
         let n = ROWS.min(n_rows - start) * multiple;
-        let x0 = Array2::from_shape_simple_fn((n, n_dims), || StandardNormal.sample(&mut rng));
+        let x0 = match &controls {
+            Some(controls) => controls.slice(s![start * multiple..start * multiple + n, ..]).to_owned(),
+            None => Array2::from_shape_simple_fn((n, n_dims), || StandardNormal.sample(&mut rng)),
+        };
         points.extend(solve(&told, x0.view(), &mut rng)?);
     }
     points.truncate(n_cells * n_dims);

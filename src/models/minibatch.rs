@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::prompts::Prompts;
 use super::reader::{Reader, Told};
-use crate::Result;
 use crate::conditions::Condition;
+use crate::flow::Coupling;
+use crate::{Error, Result};
 
 /// The size of a minibatch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MinibatchParams {
     /// Cells.
     pub n_cells: usize,
@@ -21,6 +22,10 @@ pub struct MinibatchParams {
     pub n_prompts: usize,
     /// The number of cells of a condition is a multiple of this, and at least this.
     pub multiple: usize,
+    /// How source points are paired with cells.
+    pub coupling: Coupling,
+    /// The σ of the path, which decides the entropic coupling.
+    pub sigma: f32,
 }
 
 /// One way in which a training condition is met.
@@ -32,6 +37,7 @@ struct Met {
 
 /// The cells of a training condition as principal components, and all the ways in which it is met.
 struct Group {
+    condition: Condition,
     cells: Array2<f32>,
     met: Vec<Met>,
 }
@@ -69,20 +75,25 @@ impl TrainingCells {
         for (condition, rows) in rows {
             let views = reader.guide.training_views(condition)?.into_iter();
             let met = views.map(|view| Ok(Met { told: reader.told(condition, &view)?, centre: view.centre }));
-            groups.push(Group { cells: embedding.select(Axis(0), &rows), met: met.collect::<Result<_>>()? });
+            groups.push(Group {
+                condition: condition.clone(),
+                cells: embedding.select(Axis(0), &rows),
+                met: met.collect::<Result<_>>()?,
+            });
         }
         Ok(Self { groups })
     }
 
-    /// Draws conditions, a way of meeting each, cells of each, and source points.
+    /// Draws conditions, a way of meeting each, cells of each, and source points, and pairs them.
     ///
     /// # Errors
-    /// [`crate::Error::Backend`] if the arrays do not fit.
+    /// Those of [`Reader::matched_controls`] and [`Coupling::pair`].
     pub fn draw(&self, reader: &Reader, params: MinibatchParams, rng: &mut ChaCha8Rng) -> Result<Minibatch<'_>> {
         let n_dims = reader.guide.n_dims();
         let n_cells_each = (params.n_cells / params.n_prompts / params.multiple).max(1) * params.multiple;
         let n_cells = params.n_prompts * n_cells_each;
         let (mut told, mut x1) = (Vec::with_capacity(params.n_prompts), Array2::zeros((n_cells, n_dims)));
+        let mut controls = Vec::new();
         for mut of_prompt in x1.axis_chunks_iter_mut(Axis(0), n_cells_each) {
             let group = &self.groups[rng.random_range(0..self.groups.len())];
             // A single view costs no draw, so that the other centres give the models that they always gave.
@@ -92,8 +103,23 @@ impl TrainingCells {
             let rows: Vec<usize> = (0..n_cells_each).map(|_| rng.random_range(0..group.cells.nrows())).collect();
             let cells = group.cells.select(Axis(0), &rows);
             of_prompt.assign(&reader.guide.standardise(cells.view(), &met.centre));
+            controls.extend(reader.matched_controls(&group.condition, &met.centre, n_cells_each, rng)?);
         }
-        let x0 = Array2::from_shape_simple_fn((n_cells, n_dims), || StandardNormal.sample(rng));
+        let mut x0 = match controls.is_empty() {
+            true => Array2::from_shape_simple_fn((n_cells, n_dims), || StandardNormal.sample(rng)),
+            false => {
+                let controls: Vec<_> = controls.iter().map(Array2::view).collect();
+                concatenate(Axis(0), &controls).map_err(|source| Error::backend("joining control cells", source))?
+            }
+        };
+        if params.coupling != Coupling::Independent {
+            let of_prompts = x0.axis_chunks_iter_mut(Axis(0), n_cells_each);
+            for (mut x0, x1) in of_prompts.zip(x1.axis_chunks_iter(Axis(0), n_cells_each)) {
+                let order = params.coupling.pair(x0.view(), x1, params.sigma, rng)?;
+                let paired = x0.select(Axis(0), &order);
+                x0.assign(&paired);
+            }
+        }
         Ok(Minibatch { told, n_cells_each, x0, x1 })
     }
 }
@@ -102,7 +128,7 @@ impl Minibatch<'_> {
     /// The conditions for a network whose sequences hold `cells_per_sequence` cells each.
     ///
     /// # Errors
-    /// [`crate::Error::Backend`] if a tensor cannot be made.
+    /// [`Error::Backend`] if a tensor cannot be made.
     pub fn prompts(&self, n_words: usize, cells_per_sequence: usize) -> Result<Prompts> {
         let per_prompt = self.n_cells_each / cells_per_sequence;
         let of_sequence = (0..self.told.len() as u32).flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt));

@@ -2,12 +2,14 @@
 
 pub mod reference;
 pub mod guide;
+pub mod source;
 pub mod reader;
 pub mod prompts;
 pub mod minibatch;
 pub mod condition_reader;
 pub mod method;
 pub mod calmflow;
+pub mod cfm;
 pub mod registry;
 pub mod gene_decoder;
 pub mod fitted;

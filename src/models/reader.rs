@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ndarray::{Array1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
+use rand_chacha::ChaCha8Rng;
 
 use super::guide::{Centre, Guide, View};
+use super::source::{ControlCells, Source};
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::conditions::tokenizer::Tokenizer;
@@ -43,13 +45,15 @@ pub struct Reader {
     pub template: Template,
     /// Tokens of the longest prompt that can be read as a prefix.
     pub n_prompt_tokens: usize,
+    /// The control cells that flows start from, unless they start from noise.
+    pub controls: Option<ControlCells>,
 }
 
 impl Reader {
     /// A new combination may have more components than any training condition.
     const ROOM_FOR_LONGER_PROMPTS: usize = 32;
 
-    /// Fits the guide and the tokenizer to training cells.
+    /// Fits the guide and the tokenizer to training cells, and keeps control cells if flows start from them.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
@@ -59,7 +63,7 @@ impl Reader {
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
         template: Template,
-        centre: Centre,
+        (centre, source): (Centre, Source),
         seed: u64,
     ) -> Result<Self> {
         let guide = Guide::fit(embedding, conditions, centre, seed)?;
@@ -68,7 +72,11 @@ impl Reader {
         let tokenizer = Tokenizer::fit(&prompts)?;
         let longest = prompts.iter().map(|prompt| Ok(tokenizer.encode(prompt)?.len())).collect::<Result<Vec<_>>>()?;
         let n_prompt_tokens = longest.into_iter().max().unwrap_or(0) + Self::ROOM_FOR_LONGER_PROMPTS;
-        Ok(Self { guide, tokenizer, template, n_prompt_tokens })
+        let controls = match source {
+            Source::Noise => None,
+            Source::Control => Some(ControlCells::fit(embedding, conditions, seed)),
+        };
+        Ok(Self { guide, tokenizer, template, n_prompt_tokens, controls })
     }
 
     /// The sizes of a network that reads these conditions.
@@ -88,6 +96,38 @@ impl Reader {
     pub fn told(&self, condition: &Condition, view: &View) -> Result<Told> {
         let tokens = self.tokenizer.encode(&self.template.fill(condition))?;
         Ok(Told { tokens, inputs: view.inputs.clone() })
+    }
+
+    /// Source points for cells of a condition: (n_cells) control cells with its covariates, in flow coordinates around the
+    /// same centre; nothing if flows start from noise.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if there are no control cells with these covariates.
+    pub fn matched_controls(
+        &self,
+        condition: &Condition,
+        centre: &Array1<f32>,
+        n_cells: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Option<Array2<f32>>> {
+        let draw = |controls: &ControlCells| controls.draw(condition, n_cells, rng);
+        let cells = self.controls.as_ref().map(draw).transpose()?;
+        Ok(cells.map(|cells| self.guide.standardise(cells.view(), centre)))
+    }
+
+    /// Fails if flows start from control cells and there are none.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`].
+    pub fn check_source(&self, source: Source) -> Result<()> {
+        if source == Source::Noise || self.controls.is_some() {
+            return Ok(());
+        }
+        Err(Error::MissingKey {
+            place: "the model".into(),
+            key: "control_cells".into(),
+            hint: "it was fitted with --source control and needs these cells; fit it again".into(),
+        })
     }
 
     /// Fails if the prompt of a condition is too long to be read as a prefix.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::calmflow::{CalmFlow, CalmFlowObjective, CalmFlowParams};
+use super::cfm::{Cfm, CfmObjective, CfmParams, Variant};
 use super::method::{FittedMethod, Fitting};
 use super::reader::Reader;
 use super::reference::nearest;
@@ -22,16 +23,25 @@ pub enum Method {
     /// Flow matching as a Volterra equation, solved by a causal language model.
     #[default]
     Calmflow,
+    /// Conditional flow matching.
+    Cfm,
+    /// The same with ends paired by exact optimal transport.
+    CfmOt,
+    /// The same with ends paired by entropic optimal transport and a Brownian bridge between them.
+    CfmSb,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Calmflow];
+    pub const ALL: [Self; 4] = [Self::Calmflow, Self::Cfm, Self::CfmOt, Self::CfmSb];
 
     /// The name by which it is asked for.
     pub fn name(self) -> &'static str {
         match self {
             Self::Calmflow => "calmflow",
+            Self::Cfm => Variant::Cfm.name(),
+            Self::CfmOt => Variant::CfmOt.name(),
+            Self::CfmSb => Variant::CfmSb.name(),
         }
     }
 }
@@ -41,6 +51,8 @@ impl Method {
 pub enum Choices {
     /// Of a CaLMFlow.
     CalmFlow(CalmFlowParams),
+    /// Of conditional flow matching.
+    Cfm(CfmParams),
 }
 
 impl Choices {
@@ -49,6 +61,7 @@ impl Choices {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::CalmFlow(params) => params.check(),
+            Self::Cfm(params) => params.check(),
         }
     }
 
@@ -56,6 +69,7 @@ impl Choices {
     pub fn n_cells(&self) -> usize {
         match self {
             Self::CalmFlow(params) => params.n_cells,
+            Self::Cfm(params) => params.n_cells,
         }
     }
 
@@ -74,6 +88,7 @@ impl Choices {
     ) -> Result<Box<dyn Fitting>> {
         Ok(match self {
             Self::CalmFlow(params) => Box::new(CalmFlowObjective::new(embedding, conditions, template, params, seed)?),
+            Self::Cfm(params) => Box::new(CfmObjective::new(embedding, conditions, template, params, seed)?),
         })
     }
 }
@@ -92,6 +107,9 @@ pub fn restore(
     let method = Method::ALL.into_iter().find(|method| method.name() == name);
     match method {
         Some(Method::Calmflow) => Ok(Box::new(CalmFlow::new(reader, choices(name, params)?, tensors)?)),
+        Some(Method::Cfm | Method::CfmOt | Method::CfmSb) => {
+            Ok(Box::new(Cfm::new(reader, choices(name, params)?, tensors)?))
+        }
         None => {
             let names: Vec<String> = Method::ALL.iter().map(|method| method.name().to_owned()).collect();
             Err(Error::UnknownName {

@@ -43,7 +43,7 @@ pub fn conditions(cells: &Cells, column: &str, control: &str, covariates: &[Stri
     let mut conditions: Vec<Condition> = labels
         .iter()
         .filter_map(|label| parsed[label.as_str()].clone())
-        .map(|perturbation| Condition { perturbation, covariates: BTreeMap::new() })
+        .map(|perturbation| Condition::new(perturbation, BTreeMap::new()))
         .collect();
     for covariate in covariates {
         for (condition, value) in conditions.iter_mut().zip(present_texts(cells, covariate, &MISSING[..7])?) {

@@ -52,8 +52,8 @@ pub struct Progress {
     pub loss: f64,
 }
 
-/// Runs the remaining steps; `after_step` is told of each and may save the state, say that it is done, or stop
-/// the fit with an error.
+/// Runs the remaining steps; `after_step` is told of each and may save the state, say that it is done, or stop the fit with
+/// an error. It is told as soon as the loss of the next step is known: a state that diverges is never saved as a good one.
 ///
 /// The draws of a step depend on the seed and the number of the step alone, so a fit that goes on from a saved state
 /// ends with the same numbers as one that was never stopped.
@@ -66,8 +66,9 @@ pub fn fit(
     params: &TrainingParams,
     after_step: &mut dyn FnMut(Progress, &mut State) -> Result<()>,
 ) -> Result<()> {
+    let mut done = None;
     while state.step < params.n_steps && !state.is_done {
-        let loss = one_step(objective, state, params)?;
+        let (tensor, loss) = loss_of_step(objective, state, params)?;
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss {
                 step: state.step,
@@ -75,14 +76,21 @@ pub fn fit(
                 hint: "lower --learning-rate; the last checkpoint holds finite weights".into(),
             });
         }
+        if let Some(progress) = done.take() {
+            after_step(progress, state)?;
+            if state.is_done {
+                return Ok(());
+            }
+        }
+        update(&tensor, state, params)?;
         if let Some(average) = &mut state.average {
             average.update(&state.slots, state.step)?;
         }
         state.losses.push(loss);
         state.step += 1;
-        after_step(Progress { step: state.step, n_steps: params.n_steps, loss }, state)?;
+        done = Some(Progress { step: state.step, n_steps: params.n_steps, loss });
     }
-    Ok(())
+    done.map_or(Ok(()), |progress| after_step(progress, state))
 }
 
 /// Seconds per step on this machine; the state is back where it was afterwards.
@@ -115,14 +123,29 @@ pub fn measure_seconds_per_step(
 }
 
 fn one_step(objective: &(impl Objective + ?Sized), state: &mut State, params: &TrainingParams) -> Result<f64> {
+    let (loss, value) = loss_of_step(objective, state, params)?;
+    if value.is_finite() {
+        update(&loss, state, params)?;
+    }
+    Ok(value)
+}
+
+/// The loss of the step that comes next, as a tensor and as a number.
+fn loss_of_step(
+    objective: &(impl Objective + ?Sized),
+    state: &State,
+    params: &TrainingParams,
+) -> Result<(Tensor, f64)> {
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
     rng.set_stream(state.step as u64 + 1);
     let loss = objective.loss(&mut rng)?;
     let value = f64::from(loss.to_scalar::<f32>()?);
-    if value.is_finite() {
-        let rate = params.learning_rate * learning_rate_factor(state.step, params.n_steps);
-        let grads = loss.backward()?;
-        optimizer::step(&mut state.slots, &grads, state.step, rate, params.weight_decay, params.clip)?;
-    }
-    Ok(value)
+    Ok((loss, value))
+}
+
+fn update(loss: &Tensor, state: &mut State, params: &TrainingParams) -> Result<()> {
+    let rate = params.learning_rate * learning_rate_factor(state.step, params.n_steps);
+    let grads = loss.backward()?;
+    optimizer::step(&mut state.slots, &grads, state.step, rate, params.weight_decay, params.clip)?;
+    Ok(())
 }

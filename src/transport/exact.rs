@@ -14,24 +14,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::ShapeMismatch`] if the matrix is not square; [`Error::BadValues`] if a cost is not finite.
 pub fn assignment(costs: ArrayView2<f64>) -> Result<Vec<usize>> {
-    if costs.nrows() != costs.ncols() {
-        return Err(Error::ShapeMismatch {
-            what: "costs of an assignment".into(),
-            expected: "a square matrix".into(),
-            got: format!("{} × {}", costs.nrows(), costs.ncols()),
-        });
-    }
-    let n_bad = costs.iter().filter(|cost| !cost.is_finite()).count();
-    if n_bad > 0 {
-        return Err(Error::BadValues {
-            place: "costs of an assignment".into(),
-            problem: "not finite".into(),
-            n_bad,
-            n_total: costs.len(),
-            examples: Vec::new(),
-            hint: "look for NaN or infinite values in the embedding".into(),
-        });
-    }
+    super::check(costs, "costs of an assignment")?;
     // The solver cannot take fewer than two rows.
     if costs.nrows() < 2 {
         return Ok((0..costs.nrows()).collect());

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Values read at a time.
 const BLOCK: usize = 1 << 22;
 
-/// Reads a dense matrix of the given shape; zeros are not stored.
+/// Reads the rows of a dense matrix of the given shape that `keeps` names; zeros are not stored.
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] if the shape is another; [`Error::InvalidFile`] if the matrix cannot be read.
@@ -23,12 +23,18 @@ pub(super) fn read_sparse(
     dataset: &Dataset,
     slot: &str,
     shape: (usize, usize),
+    keeps: impl Fn(usize) -> bool,
 ) -> Result<SparseMatrix> {
     let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
     if u32::try_from(shape.1).is_err() {
         return Err(source.damaged(slot, "has too many columns: 2^32 or more"));
     }
+    let mut number = 0;
     rows(source, dataset, slot, Some(shape), |row| {
+        number += 1;
+        if !keeps(number - 1) {
+            return;
+        }
         for (column, &value) in row.iter().enumerate() {
             if value != 0.0 {
                 indices.push(column as u32);
@@ -40,17 +46,26 @@ pub(super) fn read_sparse(
     SparseMatrix::new(shape.1, indptr, indices, values)
 }
 
-/// Reads `obsm` or `varm`, whose arrays have `n_rows` rows; what is not a dense array is left out with a note.
+/// Reads the arrays of `obsm` or `varm` that `keeps` names, of `n_rows` rows; what is not a dense array is left out with a
+/// note.
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] if an array has another number of rows; [`Error::InvalidFile`] if one cannot be read.
-pub(super) fn read_arrays(source: &Source, name: &str, n_rows: usize) -> Result<BTreeMap<String, Array2<f32>>> {
+pub(super) fn read_arrays(
+    source: &Source,
+    name: &str,
+    n_rows: usize,
+    keeps: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Array2<f32>>> {
     let mut arrays = BTreeMap::new();
     match source.kind(&source.file, name, name) {
-        Some(LocationType::Dataset) => arrays = legacy::arrays(source, name)?,
+        Some(LocationType::Dataset) => {
+            arrays = legacy::arrays(source, name)?;
+            arrays.retain(|key, _| keeps(key));
+        }
         Some(LocationType::Group) => {
             let group = source.file.group(name).map_err(source.hdf5(name))?;
-            for key in source.members(&group, name)? {
+            for key in source.members(&group, name)?.into_iter().filter(|key| keeps(key)) {
                 let slot = format!("{name}/{key}");
                 if source.kind(&group, &key, &slot) != Some(LocationType::Dataset) {
                     let encoding = group.group(&key).map(|inner| attributes::encoding(source, &slot, &inner));
@@ -64,7 +79,7 @@ pub(super) fn read_arrays(source: &Source, name: &str, n_rows: usize) -> Result<
                     source.note(&slot, &format!("is an array of {} dimensions, not of two; left out", shape.len()));
                     continue;
                 }
-                let mut values = Vec::new();
+                let mut values = Vec::with_capacity(raw::check_size(source, &slot, &dataset)?);
                 rows(source, &dataset, &slot, None, |row| values.extend_from_slice(row))?;
                 let array = Array2::from_shape_vec((shape[0], shape[1]), values)
                     .map_err(|error| source.damaged(&slot, format!("cannot be read ({error})")))?;

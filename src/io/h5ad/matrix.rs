@@ -1,5 +1,7 @@
 //! `X` and the layers: dense or sparse on disk, [`SparseMatrix`] in memory.
 
+use std::ops::Range;
+
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, Group, LocationType};
 use ndarray::s;
@@ -29,11 +31,11 @@ pub(super) fn read(
     match source.kind(group, name, slot) {
         Some(LocationType::Dataset) => {
             let dataset = group.dataset(name).map_err(source.hdf5(slot))?;
-            dense::read_sparse(source, &dataset, slot, shape).map(Some)
+            dense::read_sparse(source, &dataset, slot, shape, |_| true).map(Some)
         }
         Some(LocationType::Group) => {
-            let matrix = group.group(name).map_err(source.hdf5(slot))?;
-            sparse(source, &matrix, slot, shape)
+            let group = group.group(name).map_err(source.hdf5(slot))?;
+            Compressed::open(source, &group, slot, shape)?.map(Compressed::read).transpose()
         }
         _ => {
             source.note(slot, "is not a matrix; left out");
@@ -42,43 +44,184 @@ pub(super) fn read(
     }
 }
 
-fn sparse(source: &Source, group: &Group, slot: &str, shape: (usize, usize)) -> Result<Option<SparseMatrix>> {
-    let mut format = attributes::encoding(source, slot, group)?;
-    let mut stored_shape = attributes::shape(source, slot, group, "shape")?;
-    if format.is_empty() {
-        // Before anndata 0.7: `csr` and `csc` under other names.
-        let old = attributes::text(source, slot, group, "h5sparse_format")?.unwrap_or_default();
-        format = format!("{old}_matrix");
-        stored_shape = attributes::shape(source, slot, group, "h5sparse_shape")?;
+/// Reads some rows, in rising order, of a matrix of the given shape, as [`read`].
+pub(super) fn read_rows(
+    source: &Source,
+    group: &Group,
+    name: &str,
+    slot: &str,
+    shape: (usize, usize),
+    rows: &[usize],
+) -> Result<Option<SparseMatrix>> {
+    match source.kind(group, name, slot) {
+        Some(LocationType::Dataset) => {
+            let dataset = group.dataset(name).map_err(source.hdf5(slot))?;
+            dense::read_sparse(source, &dataset, slot, shape, |row| rows.binary_search(&row).is_ok()).map(Some)
+        }
+        Some(LocationType::Group) => {
+            let group = group.group(name).map_err(source.hdf5(slot))?;
+            Compressed::open(source, &group, slot, shape)?.map(|matrix| matrix.read_rows(rows)).transpose()
+        }
+        _ => Ok(None),
     }
-    if !matches!(format.as_str(), "csr_matrix" | "csc_matrix") {
-        source.note(slot, &format!("has the encoding `{format}`, which is not understood; left out"));
-        return Ok(None);
+}
+
+/// A compressed matrix on disk.
+struct Compressed<'a> {
+    source: &'a Source,
+    slot: &'a str,
+    is_csr: bool,
+    /// Columns of compressed rows, or rows of compressed columns.
+    n_minor: usize,
+    indptr: Vec<usize>,
+    indices: Dataset,
+    data: Dataset,
+}
+
+impl<'a> Compressed<'a> {
+    fn open(source: &'a Source, group: &Group, slot: &'a str, shape: (usize, usize)) -> Result<Option<Self>> {
+        let mut format = attributes::encoding(source, slot, group)?;
+        let mut stored_shape = attributes::shape(source, slot, group, "shape")?;
+        if format.is_empty() {
+            // Before anndata 0.7: `csr` and `csc` under other names.
+            let old = attributes::text(source, slot, group, "h5sparse_format")?.unwrap_or_default();
+            format = format!("{old}_matrix");
+            stored_shape = attributes::shape(source, slot, group, "h5sparse_shape")?;
+        }
+        if !matches!(format.as_str(), "csr_matrix" | "csc_matrix") {
+            source.note(slot, &format!("has the encoding `{format}`, which is not understood; left out"));
+            return Ok(None);
+        }
+        let stored_shape = stored_shape.ok_or_else(|| source.damaged(slot, "does not say what shape it has"))?;
+        check_shape(source, slot, shape, stored_shape)?;
+        let part = |name: &str| {
+            let place = format!("{slot}/{name}");
+            let dataset = group.dataset(name).map_err(|_| source.damaged(&place, "is missing or is not a data set"))?;
+            let rank = dataset.get_shape().map_err(source.hdf5(&place))?.len();
+            if rank == 1 { Ok((dataset, place)) } else { Err(source.damaged(&place, "is not a list")) }
+        };
+        let is_csr = format == "csr_matrix";
+        let (n_major, n_minor) = if is_csr { shape } else { (shape.1, shape.0) };
+        let (dataset, place) = part("indptr")?;
+        let indptr = offsets(source, &dataset, &place)?;
+        if indptr.len() != n_major + 1 {
+            let reason = format!("has {} entries where {} are needed", indptr.len(), n_major + 1);
+            return Err(source.damaged(&place, reason));
+        }
+        let ((indices, place), (data, _)) = (part("indices")?, part("data")?);
+        check_whole(source, &indices, &place)?;
+        Ok(Some(Self { source, slot, is_csr, n_minor, indptr, indices, data }))
     }
-    let stored_shape = stored_shape.ok_or_else(|| source.damaged(slot, "does not say what shape it has"))?;
-    check_shape(source, slot, shape, stored_shape)?;
-    let part = |name: &str| {
-        let place = format!("{slot}/{name}");
-        let dataset = group.dataset(name).map_err(|_| source.damaged(&place, "is missing or is not a data set"))?;
-        let rank = dataset.get_shape().map_err(source.hdf5(&place))?.len();
-        if rank == 1 { Ok((dataset, place)) } else { Err(source.damaged(&place, "is not a list")) }
-    };
-    let is_csr = format == "csr_matrix";
-    let (n_major, n_minor) = if is_csr { shape } else { (shape.1, shape.0) };
-    let (dataset, place) = part("indptr")?;
-    let indptr = offsets(source, &dataset, &place)?;
-    if indptr.len() != n_major + 1 {
-        return Err(source.damaged(&place, format!("has {} entries where {} are needed", indptr.len(), n_major + 1)));
+
+    fn read(self) -> Result<SparseMatrix> {
+        let indices = self.indices(None)?;
+        let values = self.values(None)?;
+        let matrix = self.matrix(self.indptr.clone(), indices, values)?;
+        if self.is_csr { Ok(matrix) } else { transpose(&matrix) }
     }
-    let (dataset, place) = part("indices")?;
-    let indices = indices(source, &dataset, &place, n_minor)?;
-    let (dataset, place) = part("data")?;
-    let values = values(source, &dataset, &place)?;
-    let matrix = SparseMatrix::new(n_minor, indptr, indices, values).map_err(|error| match error {
-        Error::ShapeMismatch { expected, got, .. } => source.damaged(slot, format!("needs {expected}, but has {got}")),
-        other => other,
-    })?;
-    Ok(Some(if is_csr { matrix } else { transpose(&matrix)? }))
+
+    /// Of compressed rows, blocks that hold the rows asked for; of compressed columns, all.
+    fn read_rows(self, rows: &[usize]) -> Result<SparseMatrix> {
+        let conversion = Conversion::of(self.source, &self.data, self.slot)?;
+        if !self.is_csr || conversion == Conversion::Booleans {
+            return Ok(self.read()?.select_rows(rows));
+        }
+        let ends = [&self.indices, &self.data].map(|part| raw::check_size(self.source, self.slot, part));
+        let [n_indices, n_values] = ends;
+        // The offsets decide what is read: they must be in order before.
+        let ends = (self.indptr.first(), self.indptr.last().copied());
+        if ends != (Some(&0), Some(n_indices?)) || ends.1 != Some(n_values?) || !self.indptr.is_sorted() {
+            return Err(self.source.damaged(self.slot, "has offsets that do not fit its values"));
+        }
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut rest = rows;
+        while let Some(&first) = rest.first() {
+            let start = self.indptr[first];
+            let fits = |&row: &usize| self.indptr[row + 1] - start <= BLOCK;
+            let (block, later) = rest.split_at(rest.partition_point(fits).max(1));
+            let range = start..self.indptr[block[block.len() - 1] + 1];
+            let (all_indices, all_values) = (self.indices(Some(range.clone()))?, self.values(Some(range))?);
+            for &row in block {
+                let range = self.indptr[row] - start..self.indptr[row + 1] - start;
+                indices.extend_from_slice(&all_indices[range.clone()]);
+                values.extend_from_slice(&all_values[range]);
+                indptr.push(indices.len());
+            }
+            rest = later;
+        }
+        self.matrix(indptr, indices, values)
+    }
+
+    fn matrix(&self, indptr: Vec<usize>, indices: Vec<u32>, values: Vec<f32>) -> Result<SparseMatrix> {
+        SparseMatrix::new(self.n_minor, indptr, indices, values).map_err(|error| match error {
+            Error::ShapeMismatch { expected, got, .. } => {
+                self.source.damaged(self.slot, format!("needs {expected}, but has {got}"))
+            }
+            other => other,
+        })
+    }
+
+    /// The column (or row) of each value; the library keeps numbers too large for 32 bits at the largest, which is too
+    /// large for every matrix.
+    fn indices(&self, range: Option<Range<usize>>) -> Result<Vec<u32>> {
+        let (source, slot) = (self.source, format!("{}/indices", self.slot));
+        if raw::check_size(source, &slot, &self.indices)? == 0 {
+            return Ok(Vec::new());
+        }
+        let too_many = |_| source.damaged(&slot, "has too many columns: 2^31 or more");
+        let n_minor = i32::try_from(self.n_minor).map_err(too_many)?;
+        let indices: Vec<i32> = part(&self.indices, range).map_err(source.hdf5(&slot))?;
+        let is_bad = |index: i32| index < 0 || index >= n_minor;
+        let n_bad = indices.iter().filter(|&&index| is_bad(index)).count();
+        if n_bad == 0 {
+            return Ok(indices.into_iter().map(|index| index as u32).collect());
+        }
+        let bad = (0..indices.len()).filter(|&at| is_bad(indices[at]));
+        Err(Error::BadValues {
+            place: format!("{}: {slot}", source.path.display()),
+            problem: format!("outside 0 to {}", n_minor - 1),
+            n_bad,
+            n_total: indices.len(),
+            examples: bad.take(3).map(|at| format!("{} at {at}", indices[at])).collect(),
+            hint: "the file is damaged; make or download it again".into(),
+        })
+    }
+
+    /// The stored values as 32-bit floats.
+    fn values(&self, range: Option<Range<usize>>) -> Result<Vec<f32>> {
+        let (source, slot) = (self.source, format!("{}/data", self.slot));
+        let size = raw::check_size(source, &slot, &self.data)?;
+        if size == 0 {
+            return Ok(Vec::new());
+        }
+        let conversion = Conversion::of(source, &self.data, &slot)?;
+        match conversion {
+            Conversion::Exact => part(&self.data, range).map_err(source.hdf5(&slot)),
+            Conversion::Booleans => booleans(source, &self.data, &slot),
+            Conversion::Checked { .. } => {
+                let range = range.unwrap_or(0..size);
+                let mut narrowed = Narrowing::new(conversion, range.len());
+                let block = block_length(&self.data);
+                let mut start = range.start;
+                while start < range.end {
+                    let end = (start + block).min(range.end);
+                    let values = part::<f64>(&self.data, Some(start..end)).map_err(source.hdf5(&slot))?;
+                    values.into_iter().for_each(|value| narrowed.push(value));
+                    start = end;
+                }
+                narrowed.finish(source, &slot)
+            }
+        }
+    }
+}
+
+/// A list, or a part of it.
+fn part<T: hdf5::H5Type>(dataset: &Dataset, range: Option<Range<usize>>) -> hdf5::Result<Vec<T>> {
+    match range {
+        None => dataset.read_raw(),
+        Some(range) if range.is_empty() => Ok(Vec::new()),
+        Some(range) => Ok(dataset.read_slice_1d(s![range])?.into_raw_vec_and_offset().0),
+    }
 }
 
 /// Makes sure that a matrix fits `obs` and `var`.
@@ -105,59 +248,10 @@ fn offsets(source: &Source, dataset: &Dataset, slot: &str) -> Result<Vec<usize>>
     offsets.map_err(|_| source.damaged(slot, "holds negative offsets"))
 }
 
-/// The column (or row) of each value; the library keeps numbers too large for 32 bits at the largest, which is too
-/// large for every matrix.
-fn indices(source: &Source, dataset: &Dataset, slot: &str, n_minor: usize) -> Result<Vec<u32>> {
-    check_whole(source, dataset, slot)?;
-    if raw::check_size(source, slot, dataset)? == 0 {
-        return Ok(Vec::new());
-    }
-    let n_minor = i32::try_from(n_minor).map_err(|_| source.damaged(slot, "has too many columns: 2^31 or more"))?;
-    let indices: Vec<i32> = dataset.read_raw().map_err(source.hdf5(slot))?;
-    let bad: Vec<usize> =
-        (0..indices.len()).filter(|&at| indices[at] < 0 || indices[at] >= n_minor).take(1000).collect();
-    if bad.is_empty() {
-        return Ok(indices.into_iter().map(|index| index as u32).collect());
-    }
-    Err(Error::BadValues {
-        place: format!("{}: {slot}", source.path.display()),
-        problem: format!("outside 0 to {}", n_minor - 1),
-        n_bad: indices.iter().filter(|&&index| index < 0 || index >= n_minor).count(),
-        n_total: indices.len(),
-        examples: bad.iter().take(3).map(|&at| format!("{} at {at}", indices[at])).collect(),
-        hint: "the file is damaged; make or download it again".into(),
-    })
-}
-
 fn check_whole(source: &Source, dataset: &Dataset, slot: &str) -> Result<()> {
     match raw::descriptor(source, slot, dataset)? {
         Some(TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) => Ok(()),
         _ => Err(source.damaged(slot, "does not hold whole numbers")),
-    }
-}
-
-/// The stored values as 32-bit floats.
-fn values(source: &Source, dataset: &Dataset, slot: &str) -> Result<Vec<f32>> {
-    let size = raw::check_size(source, slot, dataset)?;
-    if size == 0 {
-        return Ok(Vec::new());
-    }
-    let conversion = Conversion::of(source, dataset, slot)?;
-    match conversion {
-        Conversion::Exact => dataset.read_raw().map_err(source.hdf5(slot)),
-        Conversion::Booleans => booleans(source, dataset, slot),
-        Conversion::Checked { .. } => {
-            let mut narrowed = Narrowing::new(conversion, size);
-            let mut start = 0;
-            let block = block_length(dataset);
-            while start < size {
-                let end = (start + block).min(size);
-                let values = dataset.read_slice_1d::<f64, _>(s![start..end]).map_err(source.hdf5(slot))?;
-                values.iter().for_each(|&value| narrowed.push(value));
-                start = end;
-            }
-            narrowed.finish(source, slot)
-        }
     }
 }
 

@@ -3,11 +3,15 @@
 //! Read: the encodings from anndata 0.5 (2018) to today's. Written: what anndata ≥ 0.8 reads. The layout is that of the
 //! AnnData specification, <https://anndata.readthedocs.io/en/stable/fileformat-prose.html> (November 2026).
 
+mod append;
 mod attributes;
+mod blocks;
 mod dense;
+mod disk;
 mod failure;
 mod legacy;
 mod matrix;
+mod partial;
 mod raw;
 mod read;
 mod source;
@@ -16,5 +20,7 @@ mod target;
 mod uns;
 mod write;
 
+pub use blocks::write_blocks;
+pub use partial::Partial;
 pub use read::{read, read_noting};
 pub use write::write;

@@ -35,8 +35,8 @@ pub fn read_noting(path: &Path) -> Result<(Cells, Vec<String>)> {
             }
         }
     }
-    cells.obsm = dense::read_arrays(&source, "obsm", shape.0)?;
-    cells.varm = dense::read_arrays(&source, "varm", shape.1)?;
+    cells.obsm = dense::read_arrays(&source, "obsm", shape.0, |_| true)?;
+    cells.varm = dense::read_arrays(&source, "varm", shape.1, |_| true)?;
     cells.uns = uns::read(&source)?;
     legacy::join_categories(&source, [("obs", &mut cells.obs), ("var", &mut cells.var)], &mut cells.uns)?;
     note_rest(&source)?;

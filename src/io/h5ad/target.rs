@@ -1,73 +1,58 @@
 //! An AnnData file being written: groups, data sets and attributes, each with its encoding.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdf5::types::VarLenUnicode;
-use hdf5::{File, Group, H5Type, Location};
-use hdf5_sys::h5f::H5Fget_file_image;
+use hdf5::{Group, H5Type, Location};
 
+use super::append::write_rows;
+use super::disk::Disk;
 use super::failure;
 use crate::{Error, Result};
 
 /// Shorter arrays are stored as they are.
 const LEAST_COMPRESSED_BYTES: usize = 1024;
 /// Elements per chunk of a compressed array: 256 KiB of 32-bit numbers, within the library's cache of one chunk.
-const CHUNK: usize = 1 << 16;
+pub(super) const CHUNK: usize = 1 << 16;
 /// Deflate's level after the bytes were shuffled. On 12 million counts and their columns (November 2026): 19.0 MB in
 /// 0.9 s; level 4 makes 18.1 MB in 1.5 s, and 27.0 MB in 2.0 s without shuffling, as anndata does it.
-const LEVEL: u8 = 1;
+pub(super) const LEVEL: u8 = 1;
 
-/// The image in memory grows by steps of this size.
-const GROWTH: usize = 1 << 24;
+/// Elements handed to the library at a time; a full disk is noticed after each piece.
+const PIECE: usize = 1 << 22;
 
 /// A place in the file being written.
 pub(super) struct Target<'a> {
     pub(super) path: &'a Path,
+    disk: &'a Disk,
     pub(super) group: Group,
     /// The place's name in messages; empty for the root.
     pub(super) slot: String,
 }
 
-/// Lets `fill` write a file in memory, and returns its bytes.
-///
-/// The library does not survive a full disk: what it could not write it keeps, and later calls crash. In memory it
-/// never meets one. The compressed image is smaller than the cells that it holds, which are in memory as well.
-///
-/// The format is the one that HDF5 1.8 and later read; no times are stored.
+/// Lets `fill` write a file, in place of whatever is at `path`; on failure no file is left.
 ///
 /// # Errors
-/// Those of `fill`; [`Error::Backend`] if the library fails.
-pub(super) fn image(path: &Path, fill: impl FnOnce(&Target) -> Result<()>) -> Result<Vec<u8>> {
-    // Files in memory must differ in name while they are open; the name is not stored.
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let name = format!("scflow-image-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
-    let hdf5 = |error| failure::writing(path, "/", &error);
-    let file = File::with_options()
-        .with_fapl(|list| list.libver_v18().core_options(GROWTH, false))
-        .with_fcpl(|list| list.obj_track_times(false))
-        .create(name)
-        .map_err(hdf5)?;
-    let group = file.group("/").map_err(hdf5)?;
-    fill(&Target { path, group, slot: String::new() })?;
-    file.flush().map_err(hdf5)?;
-    let bytes = copy(&file).map_err(hdf5)?;
-    file.close().map_err(hdf5)?;
-    Ok(bytes)
+/// [`Error::Io`] if the disk is full or read-only; those of `fill`; [`Error::Backend`] if the library fails.
+pub(super) fn create(path: &Path, fill: impl FnOnce(&Target) -> Result<()>) -> Result<()> {
+    let disk = Disk::create(path)?;
+    let written = write(&disk, path, fill);
+    disk.finish();
+    // What the library says of a failing disk is only its consequence.
+    let result = disk.check(path).and(written);
+    if result.is_err() && std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        std::fs::remove_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    }
+    result
 }
 
-/// The bytes of a file in memory.
-fn copy(file: &File) -> hdf5::Result<Vec<u8>> {
-    let failed = || hdf5::Error::query().unwrap_or_else(|error| error);
-    let id = file.id();
-    hdf5::sync::sync(|| {
-        // With no buffer, the library tells the size.
-        let size = unsafe { H5Fget_file_image(id, std::ptr::null_mut(), 0) };
-        let Ok(size) = usize::try_from(size) else { return Err(failed()) };
-        let mut bytes = vec![0_u8; size];
-        let written = unsafe { H5Fget_file_image(id, bytes.as_mut_ptr().cast(), size) };
-        if usize::try_from(written) == Ok(size) { Ok(bytes) } else { Err(failed()) }
-    })
+fn write(disk: &Disk, path: &Path, fill: impl FnOnce(&Target) -> Result<()>) -> Result<()> {
+    let hdf5 = |error| failure::writing(path, "/", &error);
+    let file = disk.hdf5().map_err(hdf5)?;
+    let group = file.group("/").map_err(hdf5)?;
+    fill(&Target { path, disk, group, slot: String::new() })?;
+    file.flush().map_err(hdf5)?;
+    file.close().map_err(hdf5)
 }
 
 impl Target<'_> {
@@ -76,7 +61,12 @@ impl Target<'_> {
         if self.slot.is_empty() { name.to_owned() } else { format!("{}/{name}", self.slot) }
     }
 
-    fn hdf5(&self, slot: &str) -> impl Fn(hdf5::Error) -> Error {
+    /// Fails if the disk does.
+    pub(super) fn check(&self) -> Result<()> {
+        self.disk.check(self.path)
+    }
+
+    pub(super) fn hdf5(&self, slot: &str) -> impl Fn(hdf5::Error) -> Error {
         move |error| failure::writing(self.path, slot, &error)
     }
 
@@ -84,7 +74,7 @@ impl Target<'_> {
     pub(super) fn group(&self, name: &str, encoding: &str, version: &str) -> Result<Self> {
         let slot = self.name_of(name);
         let group = self.group.create_group_builder().obj_track_times(false).create(name).map_err(self.hdf5(&slot))?;
-        let target = Self { path: self.path, group, slot };
+        let target = Self { path: self.path, disk: self.disk, group, slot };
         target.encoding(&target.group, &target.slot, encoding, version)?;
         Ok(target)
     }
@@ -96,7 +86,7 @@ impl Target<'_> {
             true => self.group.group(name),
             false => self.group.create_group_builder().obj_track_times(false).create(name),
         };
-        Ok(Self { path: self.path, group: group.map_err(self.hdf5(&slot))?, slot })
+        Ok(Self { path: self.path, disk: self.disk, group: group.map_err(self.hdf5(&slot))?, slot })
     }
 
     /// Writes the encoding of the root.
@@ -104,7 +94,7 @@ impl Target<'_> {
         self.encoding(&self.group, "/", "anndata", "0.1.0")
     }
 
-    fn encoding(&self, place: &Location, slot: &str, encoding: &str, version: &str) -> Result<()> {
+    pub(super) fn encoding(&self, place: &Location, slot: &str, encoding: &str, version: &str) -> Result<()> {
         for (name, value) in [("encoding-type", encoding), ("encoding-version", version)] {
             let value = text(slot, value)?;
             let attribute = place.new_attr::<VarLenUnicode>().create(name).map_err(self.hdf5(slot))?;
@@ -179,10 +169,17 @@ impl Target<'_> {
             builder.no_chunk()
         };
         let dataset = builder.empty::<Stored>().shape(shape).create(name).map_err(self.hdf5(&slot))?;
-        if !values.is_empty() {
-            let values = ndarray::ArrayView::from_shape(shape, values)
-                .map_err(|error| Error::backend(format!("writing `{slot}`"), error))?;
-            dataset.as_writer().write(values).map_err(self.hdf5(&slot))?;
+        match shape {
+            [] => dataset.as_writer().write_scalar(&values[0]).map_err(self.hdf5(&slot))?,
+            _ if values.is_empty() => {}
+            [_, width @ ..] => {
+                let width = width.first().copied();
+                let rows = (PIECE / width.unwrap_or(1)).next_multiple_of(dataset.chunk().map_or(1, |chunk| chunk[0]));
+                for (piece, values) in values.chunks(rows.max(1) * width.unwrap_or(1)).enumerate() {
+                    write_rows(&dataset, piece * rows.max(1), width, values).map_err(self.hdf5(&slot))?;
+                    self.check()?;
+                }
+            }
         }
         if let Some((encoding, version)) = encoding {
             self.encoding(&dataset, &slot, encoding, version)?;

@@ -1,7 +1,6 @@
 //! Writing a whole file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use ndarray::Array2;
@@ -20,8 +19,7 @@ use crate::{Error, Result};
 /// are (nothing is written then); [`Error::Io`] if the disk is full or read-only.
 pub fn write(path: &Path, cells: &Cells) -> Result<()> {
     check(cells)?;
-    let bytes = target::image(path, |root| fill(root, cells))?;
-    fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
+    target::create(path, |root| fill(root, cells))
 }
 
 fn fill(root: &Target, cells: &Cells) -> Result<()> {
@@ -64,31 +62,42 @@ fn sparse(parent: &Target, name: &str, matrix: &SparseMatrix) -> Result<()> {
     }
 }
 
-fn dense(parent: &Target, name: &str, array: &Array2<f32>) -> Result<()> {
+pub(super) fn dense(parent: &Target, name: &str, array: &Array2<f32>) -> Result<()> {
     let array = array.as_standard_layout();
     let values = array.as_slice().unwrap_or_default();
     parent.array::<f32, f32>(name, values, array.shape())
 }
 
-fn table(root: &Target, name: &str, annotations: &Annotations) -> Result<()> {
+pub(super) fn table(root: &Target, name: &str, annotations: &Annotations) -> Result<()> {
+    let (group, index_name) = table_group(root, name, annotations)?;
+    group.texts(&index_name, &annotations.index)?;
+    for (name, column) in &annotations.columns {
+        column_place(&group, name, |place, name| write_column(place, name, column))?;
+    }
+    Ok(())
+}
+
+/// The group of a table with its attributes, and the name of its index.
+pub(super) fn table_group<'a>(
+    root: &Target<'a>,
+    name: &str,
+    annotations: &Annotations,
+) -> Result<(Target<'a>, String)> {
     let group = root.group(name, "dataframe", "0.2.0")?;
     let index_name = index_name(annotations);
     group.text_attribute("_index", &index_name)?;
     let names = target::texts(&group.name_of("column-order"), &annotations.names())?;
     group.list_attribute("column-order", &names)?;
-    group.texts(&index_name, &annotations.index)?;
-    for (name, column) in &annotations.columns {
-        match name.rsplit_once('/') {
-            None => write_column(&group, name, column)?,
-            Some((parents, name)) => {
-                let (mut parents, last) = (parents.split('/'), name);
-                let first = group.plain_group(parents.next().unwrap_or_default())?;
-                let parent = parents.try_fold(first, |group, part| group.plain_group(part))?;
-                write_column(&parent, last, column)?;
-            }
-        }
-    }
-    Ok(())
+    Ok((group, index_name))
+}
+
+/// Lets `write` make a column where it belongs: one whose name holds a `/` lies in a group of its own.
+pub(super) fn column_place<T>(group: &Target, name: &str, write: impl FnOnce(&Target, &str) -> Result<T>) -> Result<T> {
+    let Some((parents, last)) = name.rsplit_once('/') else { return write(group, name) };
+    let mut parents = parents.split('/');
+    let first = group.plain_group(parents.next().unwrap_or_default())?;
+    let parent = parents.try_fold(first, |group, part| group.plain_group(part))?;
+    write(&parent, last)
 }
 
 /// `_index`, as anndata calls it, unless a column has that name.
@@ -108,9 +117,7 @@ fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
         Column::Integer(values) => group.array::<i64, i64>(name, values, &[values.len()]),
         Column::Boolean(values) => group.array::<bool, bool>(name, values, &[values.len()]),
         Column::Categorical { codes, categories, ordered } => {
-            let group = group.group(name, "categorical", "0.2.0")?;
-            group.attribute("ordered", ordered)?;
-            group.texts("categories", categories)?;
+            let group = categorical_group(group, name, categories, *ordered)?;
             // The width that pandas would choose.
             match categories.len() {
                 0..=127 => group.array::<i32, i8>("codes", codes, &[codes.len()]),
@@ -121,7 +128,20 @@ fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
     }
 }
 
-fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>) -> Result<()> {
+/// The group of a categorical column with its categories.
+pub(super) fn categorical_group<'a>(
+    parent: &Target<'a>,
+    name: &str,
+    categories: &[String],
+    ordered: bool,
+) -> Result<Target<'a>> {
+    let group = parent.group(name, "categorical", "0.2.0")?;
+    group.attribute("ordered", &ordered)?;
+    group.texts("categories", categories)?;
+    Ok(group)
+}
+
+pub(super) fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>) -> Result<()> {
     let group = parent.group(name, "dict", "0.1.0")?;
     for (key, value) in map {
         match value {
@@ -140,7 +160,7 @@ fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>) -> Result
 }
 
 /// Makes sure, before anything is written, that the cells can be written.
-fn check(cells: &Cells) -> Result<()> {
+pub(super) fn check(cells: &Cells) -> Result<()> {
     let (n_cells, n_genes) = (cells.obs.index.len(), cells.var.index.len());
     let fits = |what: String, found: (usize, usize)| {
         if found == (n_cells, n_genes) {
@@ -172,7 +192,7 @@ fn check_rows(what: String, expected: usize, got: usize) -> Result<()> {
     Err(Error::ShapeMismatch { what, expected: format!("{expected} rows"), got: format!("{got} rows") })
 }
 
-fn check_table(table: &str, annotations: &Annotations) -> Result<()> {
+pub(super) fn check_table(table: &str, annotations: &Annotations) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (name, column) in &annotations.columns {
         name.split('/').try_for_each(|part| check_key(table, part).map_err(|_| bad_key(table, name)))?;

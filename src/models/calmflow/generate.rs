@@ -31,6 +31,7 @@ impl CalmFlow {
     /// # Errors
     /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
     pub fn new(reader: Reader, params: CalmFlowParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
+        reader.check_source(params.source)?;
         let mut parameters = Parameters::take(tensors.clone(), &Device::Cpu);
         let network = Network::new(&mut parameters, params, reader.sizes())?;
         Ok(Self { reader, params, tensors, network })
@@ -80,6 +81,13 @@ impl FittedMethod for CalmFlow {
 
     fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
         draws.check()?;
+        if draws.solver.is_some() {
+            return Err(Error::InvalidParameter {
+                name: "solver".into(),
+                value: "given".into(),
+                reason: "`calmflow` follows no velocity; leave it away, or fit with --method cfm".into(),
+            });
+        }
         let solve = |told: &Told, x0: ArrayView2<f32>, rng: &mut ChaCha8Rng| {
             if self.params.prompt_use.has_prefix() {
                 self.reader.check_length(condition, told)?;

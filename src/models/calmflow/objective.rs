@@ -49,7 +49,7 @@ impl CalmFlowObjective {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        let reader = Reader::fit(embedding, conditions, template, params.centre, seed)?;
+        let reader = Reader::fit(embedding, conditions, template, (params.centre, params.source), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
         let mut parameters = Parameters::draw(seed, &Device::Cpu);
         let network = Network::new(&mut parameters, params, reader.sizes())?;

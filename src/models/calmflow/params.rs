@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::flow::Path;
+use crate::flow::{Coupling, Path};
 use crate::language::mask::TokenOrder;
 use crate::language::transformer::TransformerParams;
 use crate::models::guide::Centre;
 use crate::models::minibatch::MinibatchParams;
+use crate::models::source::Source;
 use crate::{Error, Result};
 
 /// How the language model's output becomes the next state.
@@ -57,6 +58,10 @@ pub struct CalmFlowParams {
     pub transformer: TransformerParams,
     /// The path from source to cell.
     pub path: Path,
+    /// Where flows start.
+    pub source: Source,
+    /// How source points are paired with cells.
+    pub coupling: Coupling,
     /// Steps of flow time; the paper's 16 time points are 15 steps.
     pub n_steps: usize,
     /// Spatial tokens per state (K).
@@ -82,6 +87,8 @@ impl CalmFlowParams {
             prompt_use: PromptUse::Sum,
             transformer: TransformerParams { width: 64, n_layers: 2, n_heads: 4 },
             path: Path::Bridge { sigma: 0.5 },
+            source: Source::Noise,
+            coupling: Coupling::Independent,
             n_steps: 4,
             n_spatial: 1,
             n_trajectories: 1,
@@ -105,7 +112,13 @@ impl CalmFlowParams {
 
     /// The size of a minibatch; a sequence holds cells of one condition.
     pub fn minibatch(&self) -> MinibatchParams {
-        MinibatchParams { n_cells: self.n_cells, n_prompts: self.n_prompts, multiple: self.n_trajectories }
+        MinibatchParams {
+            n_cells: self.n_cells,
+            n_prompts: self.n_prompts,
+            multiple: self.n_trajectories,
+            coupling: self.coupling,
+            sigma: self.path.sigma(),
+        }
     }
 
     /// # Errors
@@ -129,6 +142,13 @@ impl CalmFlowParams {
         }
         if !(self.path.sigma() >= 0.0 && self.path.sigma().is_finite()) {
             return invalid("sigma", self.path.sigma().to_string(), "it must be zero or above");
+        }
+        if self.coupling == Coupling::Entropic && self.path.sigma() == 0.0 {
+            return invalid(
+                "coupling",
+                "entropic".into(),
+                "it needs --sigma above zero: the regularisation is 2 sigma^2",
+            );
         }
         if !(self.beta >= 0.0 && self.beta.is_finite()) {
             return invalid("beta", self.beta.to_string(), "it must be zero or above");

@@ -17,7 +17,7 @@ use crate::models::method::{Draws, FittedMethod, Fitting};
 use crate::training::{Objective, State, TrainingParams, fit};
 
 fn condition(text: &str) -> Condition {
-    Condition { perturbation: Perturbation::parse(text, "control").unwrap(), covariates: BTreeMap::new() }
+    Condition::new(Perturbation::parse(text, "control").unwrap(), BTreeMap::new())
 }
 
 /// Cells of two groups per condition, so that the law is no Gaussian.

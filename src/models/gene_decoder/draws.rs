@@ -78,10 +78,13 @@ pub(super) fn correction(laws: &[CountLaw], per_count: &LogTable, target: f64, l
     here.exp()
 }
 
+/// Counts of the table; an expectation is summed count by count so far.
+const TABLE: usize = 64;
+
 /// ln(1 + count · scale) for every cell, the small counts from a table.
 pub(super) struct LogTable {
     scales: Vec<f64>,
-    table: Vec<[f64; 16]>,
+    table: Vec<[f64; TABLE]>,
 }
 
 impl LogTable {

@@ -25,7 +25,7 @@ const THRESHOLDS: [f32; 4] = [0.1, 0.25, 0.5, 0.75];
 const WINDOWS: [(f32, f32); 4] = [(0.25, 1.0), (0.5, 2.0), (1.0, 3.0), (0.3, 0.6)];
 
 /// The components, how many genes pass some counts, and the mean count in some windows: (n_cells, n_features).
-fn features(scaled: ArrayView2<f32>, rates: ArrayView2<f32>, median: f32) -> Array2<f64> {
+pub(super) fn features(scaled: ArrayView2<f32>, rates: ArrayView2<f32>, median: f32) -> Array2<f64> {
     let n_components = scaled.ncols();
     let mut features = Array2::zeros((scaled.nrows(), n_components + N_PATTERNS));
     features.slice_mut(s![.., ..n_components]).assign(&scaled.mapv(f64::from));
@@ -55,10 +55,22 @@ fn features(scaled: ArrayView2<f32>, rates: ArrayView2<f32>, median: f32) -> Arr
     features
 }
 
+/// The number of features of a cell.
+pub(super) fn n_features(n_components: usize) -> usize {
+    n_components + N_PATTERNS
+}
+
+/// The median library size.
+pub(super) fn median(libraries: &[f64]) -> f32 {
+    let mut sorted = libraries.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2] as f32
+}
+
 impl LibraryModel {
     /// A model that suggests the same library size to every cell.
     pub fn unfitted(n_components: usize) -> Self {
-        let n_features = n_components + N_PATTERNS;
+        let n_features = n_features(n_components);
         Self {
             centre: Array1::zeros(n_features),
             scale: Array1::ones(n_features),
@@ -67,12 +79,8 @@ impl LibraryModel {
         }
     }
 
-    /// Fits training cells.
-    pub fn fit(scaled: ArrayView2<f32>, rates: ArrayView2<f32>, libraries: &[f64]) -> Self {
-        let mut sorted = libraries.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let median = sorted[sorted.len() / 2] as f32;
-        let mut design = features(scaled, rates, median);
+    /// Fits training cells, given their [`features`] and the [`median`] of their library sizes.
+    pub fn fit(mut design: Array2<f64>, libraries: &[f64], median: f32) -> Self {
         let (n_cells, n_features) = design.dim();
         let (mut centre, mut scale) = (Array1::<f32>::zeros(n_features), Array1::<f32>::zeros(n_features));
         for (feature, mut column) in design.columns_mut().into_iter().enumerate() {

@@ -44,6 +44,9 @@ use library::LibraryModel;
 /// A correction of a condition's mean never exceeds this factor: chosen by us, far above what held-out conditions needed.
 const LARGEST_CORRECTION: f64 = 8.0;
 
+/// Cells on which a condition's correction is found; more would only cost time.
+const MOST_CORRECTED_CELLS: usize = 2000;
+
 /// Turns principal components into counts.
 #[derive(Debug, Clone)]
 pub struct GeneDecoder {
@@ -123,10 +126,9 @@ impl GeneDecoder {
             library: LibraryModel::unfitted(n_components),
             scale,
         };
-        let rates = decoder.scaled_rates(scaled.view());
         let totals = counts.row_sums().into_iter().zip(library_sizes).map(|(sum, library)| sum / library);
+        decoder.library = decoder.fit_library(scaled.view(), library_sizes);
         decoder.largest_total = totals.fold(0.0_f64, f64::max) as f32;
-        decoder.library = LibraryModel::fit(scaled.view(), rates.view(), library_sizes);
         Ok(decoder)
     }
 
@@ -202,6 +204,18 @@ impl GeneDecoder {
         Ok(SparseMatrix::from_rows(self.n_genes(), rows))
     }
 
+    /// The model of library sizes; the rates of all cells would be as large as the dense counts.
+    fn fit_library(&self, scaled: ArrayView2<f32>, library_sizes: &[f64]) -> LibraryModel {
+        const CELLS_AT_A_TIME: usize = 2048;
+        let median = library::median(library_sizes);
+        let mut features = Array2::zeros((scaled.nrows(), library::n_features(self.n_components())));
+        let blocks = scaled.axis_chunks_iter(Axis(0), CELLS_AT_A_TIME);
+        for (scaled, mut features) in blocks.zip(features.axis_chunks_iter_mut(Axis(0), CELLS_AT_A_TIME)) {
+            features.assign(&library::features(scaled, self.scaled_rates(scaled).view(), median));
+        }
+        LibraryModel::fit(features, library_sizes, median)
+    }
+
     /// The counts of one condition's cells, gene by gene: (cell, count) where there is one.
     fn generate_group(
         &self,
@@ -211,9 +225,13 @@ impl GeneDecoder {
         seed: u64,
     ) -> Vec<Vec<(usize, f64)>> {
         let rates = self.scaled_rates(scaled);
-        let centre: Array1<f64> = scaled.mapv(f64::from).sum_axis(Axis(0)) / libraries.len() as f64;
+        // The correction is found on some of many cells, and on what these should show on average.
+        let stride = libraries.len().div_ceil(MOST_CORRECTED_CELLS).max(1);
+        let sample = scaled.slice(s![..;stride as isize, ..]);
+        let centre: Array1<f64> = sample.mapv(f64::from).sum_axis(Axis(0)) / sample.nrows() as f64;
         let targets = self.loadings.mapv(f64::from).t().dot(&centre) + self.baseline.mapv(f64::from);
-        let per_count = LogTable::new(libraries.iter().map(|library| self.target_sum() / library).collect());
+        let scales = libraries.iter().step_by(stride).map(|library| self.target_sum() / library);
+        let per_count = LogTable::new(scales.collect());
         (0..self.n_genes())
             .into_par_iter()
             .map(|gene| {
@@ -222,7 +240,8 @@ impl GeneDecoder {
                 let means = rates.column(gene);
                 let law = |(&rate, library): (&f32, &f64)| self.scatter[gene].law(f64::from(rate) * library);
                 let mut laws: Vec<CountLaw> = means.iter().zip(libraries).map(law).collect();
-                let factor = draws::correction(&laws, &per_count, targets[gene], LARGEST_CORRECTION);
+                let sample: Vec<CountLaw> = laws.iter().step_by(stride).copied().collect();
+                let factor = draws::correction(&sample, &per_count, targets[gene], LARGEST_CORRECTION);
                 laws.iter_mut().for_each(|law| law.mean *= factor);
                 draws::draw(&laws, &mut rng)
             })
@@ -231,24 +250,19 @@ impl GeneDecoder {
 
     /// The rates of scaled components; a cell's sum over genes is at most that of the richest training cell.
     fn scaled_rates(&self, scaled: ArrayView2<f32>) -> Array2<f32> {
-        let parts: Vec<Array2<f32>> = blocks(self.n_genes())
-            .into_par_iter()
-            .map(|genes| {
-                Block {
-                    weights: self.weights.slice(s![.., genes.clone()]).as_standard_layout().into_owned(),
-                    bias: self.bias.slice(s![genes.clone()]).to_owned(),
-                    log_softness: self.log_softness.slice(s![genes.clone()]).to_owned(),
-                    ceiling: self.ceiling.slice(s![genes.clone()]).to_owned(),
-                    floor: self.floor.slice(s![genes]).to_owned(),
-                    target_sum: self.target_sum,
-                }
-                .rates(scaled)
-            })
-            .collect();
         let mut rates = Array2::zeros((scaled.nrows(), self.n_genes()));
-        for (genes, part) in blocks(self.n_genes()).into_iter().zip(&parts) {
-            rates.slice_mut(s![.., genes]).assign(part);
-        }
+        let parts: Vec<_> = rates.axis_chunks_iter_mut(Axis(1), GENES_PER_BLOCK).zip(blocks(self.n_genes())).collect();
+        parts.into_par_iter().for_each(|(mut part, genes)| {
+            let block = Block {
+                weights: self.weights.slice(s![.., genes.clone()]).as_standard_layout().into_owned(),
+                bias: self.bias.slice(s![genes.clone()]).to_owned(),
+                log_softness: self.log_softness.slice(s![genes.clone()]).to_owned(),
+                ceiling: self.ceiling.slice(s![genes.clone()]).to_owned(),
+                floor: self.floor.slice(s![genes]).to_owned(),
+                target_sum: self.target_sum,
+            };
+            part.assign(&block.rates(scaled));
+        });
         for mut row in rates.rows_mut() {
             let total = row.sum();
             if total > self.largest_total {

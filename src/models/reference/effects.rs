@@ -182,9 +182,7 @@ pub(super) fn unknown_component<'a>(component: &str, known: impl Iterator<Item =
 
 /// The error for covariates that never occurred in training.
 pub(super) fn unknown_covariates<'a>(covariates: &Covariates, known: impl Iterator<Item = &'a Covariates>) -> Error {
-    let show = |covariates: &Covariates| {
-        Condition { perturbation: Perturbation::control(), covariates: covariates.clone() }.to_string()
-    };
+    let show = |covariates: &Covariates| Condition::new(Perturbation::control(), covariates.clone()).to_string();
     let known: Vec<String> = known.map(show).collect();
     Error::UnknownName {
         what: "covariates".into(),
@@ -248,7 +246,7 @@ mod tests {
     use super::*;
 
     fn condition(text: &str) -> Condition {
-        Condition { perturbation: Perturbation::parse(text, "control").unwrap(), covariates: BTreeMap::new() }
+        Condition::new(Perturbation::parse(text, "control").unwrap(), BTreeMap::new())
     }
 
     #[test]

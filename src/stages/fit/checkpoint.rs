@@ -1,11 +1,11 @@
 //! The checkpoint of a fit: where its training stands, beside the model folder to be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
-use super::FitParams;
 use super::validation::Validation;
+use super::{Every, FitParams};
 use crate::io::{checkpoint, digest};
 use crate::training::State;
 use crate::{Error, Result};
@@ -70,6 +70,11 @@ impl Checkpoint {
         checkpoint::write(&self.path, tensors, &self.fingerprint)
     }
 
+    /// Where the file lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the file, if there is one.
     ///
     /// # Errors
@@ -89,7 +94,7 @@ fn fingerprint(params: &FitParams, input_sha256: &str) -> Result<String> {
     let deciding = FitParams {
         input: PathBuf::new(),
         output: PathBuf::new(),
-        checkpoint_seconds: 0.0,
+        checkpoint_every: Every::Steps(1),
         resume: false,
         force: false,
         ..params.clone()

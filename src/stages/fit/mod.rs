@@ -1,28 +1,28 @@
 //! Fits a model to the training cells of a prepared screen.
 
+mod every;
 mod params;
+mod screen;
 mod checkpoint;
 mod train;
 mod validation;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ndarray::Axis;
 use serde_json::json;
 
+pub use every::{Every, seconds};
 pub use params::FitParams;
 
 use self::checkpoint::Checkpoint;
-use self::validation::Validation;
-use crate::conditions::Condition;
+use self::screen::Screen;
+use crate::Result;
 use crate::conditions::prompt::Template;
-use crate::io::{atomic, digest, h5ad, model_folder};
-use crate::models::fitted::{FittedModel, Known};
-use crate::models::gene_decoder::{GeneDecoder, GeneDecoderParams};
+use crate::io::{atomic, digest, model_folder};
+use crate::models::fitted::FittedModel;
+use crate::models::gene_decoder::GeneDecoderParams;
 use crate::models::reference::{Choice, Tried};
-use crate::prepared::Prepared;
 use crate::training::{Progress, State};
-use crate::{Error, Result};
 
 /// Told while a fit runs.
 pub trait Watcher {
@@ -42,26 +42,27 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
     Checkpoint::check(params)?;
-    let mut prepared = Prepared::new(h5ad::read(&params.input)?)?;
-    refuse_leaks(&prepared)?;
-    let mut validation = Validation::take(params, &mut prepared)?;
-    let rows = prepared.training_rows();
-    let conditions: Vec<Condition> = rows.iter().map(|&row| prepared.conditions[row].clone()).collect();
-    let embedding = prepared.embedding().select(Axis(0), &rows);
-    let covariates = &prepared.settings.covariates;
+    let mut screen = Screen::read(params)?;
+    let covariates = &screen.settings.covariates;
     let prompt = params.prompt.clone().unwrap_or_else(|| Template::plain(covariates));
     let template = Template::parse(&prompt, covariates)?;
-    watcher.say(&format!(
-        "fitting to {} training cells; {} held out",
-        rows.len(),
-        prepared.conditions.len() - rows.len()
-    ));
+    watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
-    let fitting = params.choices().begin(embedding.view(), &conditions, template, params.seed)?;
+    // First, so that counts that cannot be used are told before hours of training.
+    let decoder_params =
+        GeneDecoderParams { target_sum: screen.settings.target_sum, seed: params.seed, ..GeneDecoderParams::default() };
+    let (gene_decoder, n_decoder_cells) = screen.fit_gene_decoder(&decoder_params)?;
+    watcher.say(&format!("fitted the gene decoder to {n_decoder_cells} cells"));
+
+    let (cells, conditions) = (screen.embedding.view(), &screen.conditions);
+    let fitting = params.choices()?.begin(cells, conditions, template, params.seed)?;
+    // The objective has cells of its own.
+    (screen.embedding, screen.conditions) = Default::default();
     let choice = fitting.reader().guide.choice().cloned();
     if let Some(choice) = &choice {
         watcher.say(&describe(choice));
     }
+    let mut validation = screen.validation.take();
     if let Some(validation) = &validation {
         let names: Vec<String> = validation.conditions().map(ToString::to_string).collect();
         watcher.say(&format!("{} conditions judge the model as it learns: {}", names.len(), names.join(", ")));
@@ -81,30 +82,18 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         watcher.say(&format!("the weights after step {step} told them best"));
     }
 
-    watcher.say("fitting the gene decoder");
-    let sizes = prepared.library_sizes()?;
-    let sizes: Vec<f64> = rows.iter().map(|&row| sizes[row]).collect();
-    let counts = prepared.counts().select_rows(&rows);
-    let decoder_params = GeneDecoderParams {
-        target_sum: prepared.settings.target_sum,
-        seed: params.seed,
-        ..GeneDecoderParams::default()
-    };
-    let gene_decoder = GeneDecoder::fit(embedding.view(), &counts, &sizes, &decoder_params)?;
     let mut history = BTreeMap::from([
         ("step".to_owned(), (1..=state.step).map(|step| step as f64).collect()),
         ("loss".to_owned(), state.losses.clone()),
     ]);
     history.extend(validation.iter().flat_map(|validation| validation.history(state.step)));
-    let validated: BTreeSet<Condition> =
-        validation.iter().flat_map(|validation| validation.conditions().cloned()).collect();
     let model = FittedModel {
         method: fitting.model()?,
         gene_decoder,
-        pca: prepared.pca()?,
-        genes: prepared.cells.var.index.clone(),
-        known: Known::of(&prepared, &validated, params.seed)?,
-        settings: prepared.settings.clone(),
+        pca: screen.pca,
+        genes: screen.genes,
+        known: screen.known,
+        settings: screen.settings,
         history,
         provenance: json!({
             "input_sha256": input_sha256,
@@ -112,6 +101,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
             "training": training,
             "best_step": best_step,
             "n_weights": state.n_weights(),
+            "gene_decoder_cells": n_decoder_cells,
             "interaction": choice,
         }),
     };
@@ -134,25 +124,4 @@ fn describe(choice: &Choice) -> String {
         choice.plain_additive_error,
         tried.join(", ")
     )
-}
-
-/// Fails if a cell of a condition that was held out when the screen was prepared is marked as a training cell.
-fn refuse_leaks(prepared: &Prepared) -> Result<()> {
-    let held_out = &prepared.settings.held_out;
-    let leaks: Vec<usize> = prepared
-        .training_rows()
-        .into_iter()
-        .filter(|&row| held_out.iter().any(|held| *held == prepared.conditions[row].to_string()))
-        .collect();
-    if leaks.is_empty() {
-        return Ok(());
-    }
-    Err(Error::BadValues {
-        place: "obs[\"split\"]".into(),
-        problem: "`train` although the cell's condition was held out".into(),
-        n_bad: leaks.len(),
-        n_total: prepared.conditions.len(),
-        examples: leaks.iter().take(3).map(|&row| prepared.cells.obs.index[row].clone()).collect(),
-        hint: "prepare the screen again: genes and components were chosen without these cells".into(),
-    })
 }

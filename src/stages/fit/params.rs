@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::flow::Path as FlowPath;
+use super::Every;
+use crate::flow::{Coupling, Path as FlowPath};
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
+use crate::models::cfm::{CfmParams, Variant};
 use crate::models::guide::Centre;
 use crate::models::registry::{Choices, Method};
+use crate::models::source::Source;
 use crate::training::TrainingParams;
 use crate::{Error, Result};
 
-/// What to fit, and how. Where a choice is absent, the decoder's own holds.
+/// What to fit, and how. Where a choice is absent, the own one of the method, or of its decoder, holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitParams {
@@ -22,8 +25,8 @@ pub struct FitParams {
     pub output: PathBuf,
     /// The method.
     pub method: Method,
-    /// How the network's output becomes the next state.
-    pub decoder: DecoderKind,
+    /// How the network's output becomes the next state (calmflow).
+    pub decoder: Option<DecoderKind>,
     /// Training steps; the same number, seed and threads give the same model.
     pub steps: Option<usize>,
     /// Seconds to train; turned into steps by a measurement at the start.
@@ -32,32 +35,36 @@ pub struct FitParams {
     pub seed: u64,
     /// The prompt, with `{perturbation}` and the covariates in braces; a plain sentence if absent.
     pub prompt: Option<String>,
-    /// How the prompt is used.
+    /// How the prompt is used (calmflow).
     pub prompt_use: Option<PromptUse>,
     /// What cells are measured from.
     pub centre: Centre,
-    /// Numbers per token of the language model.
-    pub width: usize,
-    /// Blocks of the language model.
-    pub layers: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Steps of flow time.
+    /// Where flows start.
+    pub source: Source,
+    /// How source points are paired with cells; the variants of cfm have their own.
+    pub coupling: Option<Coupling>,
+    /// Numbers per token of the language model, or per layer of the velocity field.
+    pub width: Option<usize>,
+    /// Blocks of the network.
+    pub layers: Option<usize>,
+    /// Attention heads (calmflow).
+    pub heads: Option<usize>,
+    /// Steps of flow time (calmflow).
     pub time_steps: Option<usize>,
-    /// Spatial tokens per state (K).
-    pub spatial_tokens: usize,
-    /// Flows per sequence (M).
-    pub trajectories: usize,
-    /// Gaussians of the mixture.
-    pub mixture_components: usize,
-    /// Noise of the Brownian bridge; 0 is the straight path.
+    /// Spatial tokens per state, K (calmflow).
+    pub spatial_tokens: Option<usize>,
+    /// Flows per sequence, M (calmflow).
+    pub trajectories: Option<usize>,
+    /// Gaussians of the mixture (calmflow).
+    pub mixture_components: Option<usize>,
+    /// Noise of the path between source and cell; 0 is the straight path.
     pub sigma: Option<f32>,
-    /// Weight of the variational decoder's divergence.
-    pub beta: f64,
+    /// Weight of the variational decoder's divergence (calmflow).
+    pub beta: Option<f64>,
     /// Cells per training step.
-    pub cells_per_step: usize,
+    pub cells_per_step: Option<usize>,
     /// Conditions per training step.
-    pub prompts_per_step: usize,
+    pub prompts_per_step: Option<usize>,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Weight decay.
@@ -68,8 +75,8 @@ pub struct FitParams {
     pub validation_conditions: usize,
     /// Stop early by the cells that `obs["split"]` marks `val`.
     pub validation_split: bool,
-    /// Seconds between checkpoints.
-    pub checkpoint_seconds: f64,
+    /// How often a checkpoint is written: a number of steps, or a time such as `"60s"`.
+    pub checkpoint_every: Every,
     /// Go on from the checkpoint beside the output.
     pub resume: bool,
     /// Replace the output if it exists.
@@ -78,35 +85,36 @@ pub struct FitParams {
 
 impl Default for FitParams {
     fn default() -> Self {
-        let flow = CalmFlowParams::of(DecoderKind::Mixture);
         Self {
             input: "prepared.h5ad".into(),
             output: "model".into(),
             method: Method::default(),
-            decoder: flow.decoder,
+            decoder: None,
             steps: None,
             budget_seconds: None,
             seed: 0,
             prompt: None,
             prompt_use: None,
-            centre: flow.centre,
-            width: flow.transformer.width,
-            layers: flow.transformer.n_layers,
-            heads: flow.transformer.n_heads,
+            centre: Centre::Additive,
+            source: Source::default(),
+            coupling: None,
+            width: None,
+            layers: None,
+            heads: None,
             time_steps: None,
-            spatial_tokens: flow.n_spatial,
-            trajectories: flow.n_trajectories,
-            mixture_components: flow.n_mixture,
+            spatial_tokens: None,
+            trajectories: None,
+            mixture_components: None,
             sigma: None,
-            beta: flow.beta,
-            cells_per_step: flow.n_cells,
-            prompts_per_step: flow.n_prompts,
+            beta: None,
+            cells_per_step: None,
+            prompts_per_step: None,
             learning_rate: 2e-3,
             weight_decay: 1.0,
             average: 0.0,
             validation_conditions: 0,
             validation_split: false,
-            checkpoint_seconds: 60.0,
+            checkpoint_every: Every::Seconds(60.0),
             resume: false,
             force: false,
         }
@@ -115,33 +123,96 @@ impl Default for FitParams {
 
 impl FitParams {
     /// The method with its choices.
-    pub fn choices(&self) -> Choices {
-        match self.method {
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] for a choice that the method does not have or that cannot work.
+    pub fn choices(&self) -> Result<Choices> {
+        let choices = match self.method {
             Method::Calmflow => Choices::CalmFlow(self.calmflow()),
-        }
+            Method::Cfm => Choices::Cfm(self.cfm(Variant::Cfm)?),
+            Method::CfmOt => Choices::Cfm(self.cfm(Variant::CfmOt)?),
+            Method::CfmSb => Choices::Cfm(self.cfm(Variant::CfmSb)?),
+        };
+        choices.check()?;
+        Ok(choices)
     }
 
     fn calmflow(&self) -> CalmFlowParams {
-        let own = CalmFlowParams::of(self.decoder);
+        let own = CalmFlowParams::of(self.decoder.unwrap_or(DecoderKind::Mixture));
+        let coupling = self.coupling.unwrap_or(own.coupling);
+        let n_prompts = match coupling {
+            Coupling::Independent => own.n_prompts,
+            // Transport pairs cells of one condition only: fewer conditions, more cells of each.
+            Coupling::Exact | Coupling::Entropic => CfmParams::of(Variant::CfmOt).n_prompts,
+        };
         let path = match self.sigma {
             Some(0.0) => FlowPath::Straight,
             Some(sigma) => FlowPath::Bridge { sigma },
             None => own.path,
         };
         CalmFlowParams {
-            decoder: self.decoder,
             centre: self.centre,
+            source: self.source,
+            coupling,
             prompt_use: self.prompt_use.unwrap_or(own.prompt_use),
-            transformer: TransformerParams { width: self.width, n_layers: self.layers, n_heads: self.heads },
+            transformer: TransformerParams {
+                width: self.width.unwrap_or(own.transformer.width),
+                n_layers: self.layers.unwrap_or(own.transformer.n_layers),
+                n_heads: self.heads.unwrap_or(own.transformer.n_heads),
+            },
             path,
             n_steps: self.time_steps.unwrap_or(own.n_steps),
-            n_spatial: self.spatial_tokens,
-            n_trajectories: self.trajectories,
-            n_mixture: self.mixture_components,
-            beta: self.beta,
-            n_cells: self.cells_per_step,
-            n_prompts: self.prompts_per_step,
+            n_spatial: self.spatial_tokens.unwrap_or(own.n_spatial),
+            n_trajectories: self.trajectories.unwrap_or(own.n_trajectories),
+            n_mixture: self.mixture_components.unwrap_or(own.n_mixture),
+            beta: self.beta.unwrap_or(own.beta),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            n_prompts: self.prompts_per_step.unwrap_or(n_prompts),
+            ..own
         }
+    }
+
+    fn cfm(&self, variant: Variant) -> Result<CfmParams> {
+        let foreign = [
+            ("decoder", self.decoder.is_some()),
+            ("prompt-use", self.prompt_use.is_some()),
+            ("heads", self.heads.is_some()),
+            ("time-steps", self.time_steps.is_some()),
+            ("spatial-tokens", self.spatial_tokens.is_some()),
+            ("trajectories", self.trajectories.is_some()),
+            ("mixture-components", self.mixture_components.is_some()),
+            ("beta", self.beta.is_some()),
+        ];
+        if let Some((name, _)) = foreign.into_iter().find(|(_, given)| *given) {
+            return Err(Error::InvalidParameter {
+                name: name.into(),
+                value: "given".into(),
+                reason: format!("method `{}` has none; leave it away, or fit with --method calmflow", variant.name()),
+            });
+        }
+        if let Some(coupling) = self.coupling.filter(|coupling| *coupling != variant.coupling()) {
+            let fitting = [Variant::Cfm, Variant::CfmOt, Variant::CfmSb].map(|one| (one.coupling(), one.name()));
+            let fitting = fitting.iter().find(|(of, _)| *of == coupling).map_or("", |(_, name)| name);
+            return Err(Error::InvalidParameter {
+                name: "coupling".into(),
+                value: format!("{coupling:?}").to_lowercase(),
+                reason: format!(
+                    "method `{}` is another coupling; leave it away, or fit with --method {fitting}",
+                    variant.name()
+                ),
+            });
+        }
+        let own = CfmParams::of(variant);
+        Ok(CfmParams {
+            centre: self.centre,
+            source: self.source,
+            width: self.width.unwrap_or(own.width),
+            n_layers: self.layers.unwrap_or(own.n_layers),
+            sigma: self.sigma.unwrap_or(own.sigma),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            n_prompts: self.prompts_per_step.unwrap_or(own.n_prompts),
+            ..own
+        })
     }
 
     /// The choices of the training; the number of steps is 0 where a budget decides it.
@@ -167,11 +238,7 @@ impl FitParams {
         if self.steps == Some(0) {
             return invalid("steps", "0".into(), "at least one step is needed");
         }
-        for (name, value) in [
-            ("budget", self.budget_seconds.unwrap_or(1.0)),
-            ("learning-rate", self.learning_rate),
-            ("checkpoint-seconds", self.checkpoint_seconds),
-        ] {
+        for (name, value) in [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.learning_rate)] {
             if !(value > 0.0 && value.is_finite()) {
                 return invalid(name, value.to_string(), "it must be above zero");
             }
@@ -185,6 +252,6 @@ impl FitParams {
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return invalid("weight-decay", self.weight_decay.to_string(), "it must be zero or above");
         }
-        self.choices().check()
+        self.choices().map(drop)
     }
 }

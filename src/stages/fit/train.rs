@@ -1,6 +1,6 @@
 //! Training within a fit: the number of steps, going on from a checkpoint, checkpoints and signals on the way.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::validation::Validation;
@@ -28,18 +28,19 @@ pub(super) fn train(
 ) -> Result<TrainingParams> {
     let training = training_params(params, objective, state, validation.as_deref_mut(), checkpoint, watcher)?;
     let n_weights = state.n_weights();
-    watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices().n_cells()));
-    let mut last_checkpoint = Instant::now();
-    let pause = Duration::from_secs_f64(params.checkpoint_seconds);
-    training::fit(objective, state, &training, &mut |progress, state| {
+    watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices()?.n_cells()));
+    let (mut last, mut last_step) = (Instant::now(), state.step);
+    let mut saved = params.resume.then_some(state.step);
+    let result = training::fit(objective, state, &training, &mut |progress, state| {
         watcher.progress(progress);
         if let Some(validation) = validation.as_deref_mut() {
             validation.after_step(objective, state, training.n_steps)?;
         }
         let signal = watcher.signal().filter(|_| progress.step < progress.n_steps);
-        if signal.is_some() || last_checkpoint.elapsed() >= pause {
+        let is_due = params.checkpoint_every.is_due(progress.step - last_step, last.elapsed());
+        if signal.is_some() || (is_due && progress.step < progress.n_steps) {
             checkpoint.write(state, validation.as_deref(), training.n_steps)?;
-            last_checkpoint = Instant::now();
+            (last, last_step, saved) = (Instant::now(), progress.step, Some(progress.step));
         }
         match signal {
             Some(signal) => Err(Error::Interrupted {
@@ -49,8 +50,20 @@ pub(super) fn train(
             }),
             None => Ok(()),
         }
-    })?;
-    Ok(training)
+    });
+    match result {
+        Ok(()) => Ok(training),
+        Err(Error::NonFiniteLoss { step, loss, .. }) => {
+            let hint = match saved {
+                Some(saved) => {
+                    format!("the last good weights, of step {saved}, are in `{}`", checkpoint.path().display())
+                }
+                None => "no checkpoint had been written; see --checkpoint-every".into(),
+            };
+            Err(Error::NonFiniteLoss { step, loss, hint: format!("lower --learning-rate; {hint}") })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The training's choices with the number of steps: the user's, the checkpoint's, or what fills the budget.

@@ -110,7 +110,7 @@ impl Shrunk {
                 let single = alone(component, &stratum.condition.covariates);
                 match self.effect(&single) {
                     Some(effect) => rest -= &effect,
-                    None => unknown.push(single.perturbation),
+                    None => unknown.push(single.perturbation.clone()),
                 }
             }
             let share = stratum.n_cells / unknown.len().max(1) as f64;
@@ -126,7 +126,7 @@ impl Shrunk {
 
 /// One component alone.
 pub(super) fn alone(component: &str, covariates: &Covariates) -> Condition {
-    Condition { perturbation: Perturbation::single(component), covariates: covariates.clone() }
+    Condition::new(Perturbation::single(component), covariates.clone())
 }
 
 /// The perturbations of one stratum of covariates that were also measured in others.

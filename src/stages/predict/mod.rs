@@ -1,18 +1,19 @@
 //! Generates cells of any combination of known perturbations.
 
+mod cells;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
+use self::cells::Wanted;
 use crate::conditions::{Condition, Perturbation};
+use crate::flow::Solver;
 use crate::io::{atomic, digest, h5ad, model_folder};
-use crate::models::fitted::{FittedModel, Generated};
+use crate::models::fitted::FittedModel;
 use crate::models::method::Draws;
-use crate::preprocess::normalize;
 use crate::{Error, Result};
 
 /// What to predict, and how.
@@ -33,6 +34,8 @@ pub struct PredictParams {
     pub cells: usize,
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
+    /// How the velocity of a cfm is followed; adaptively if absent.
+    pub solver: Option<Solver>,
     /// Seed of everything drawn.
     pub seed: u64,
     /// Replace the output if it exists.
@@ -49,6 +52,7 @@ impl Default for PredictParams {
             held_out: false,
             cells: 500,
             temperature: 1.0,
+            solver: None,
             seed: 0,
             force: false,
         }
@@ -73,7 +77,7 @@ impl PredictParams {
 
     /// How cells are drawn.
     pub fn draws(&self) -> Draws {
-        Draws { temperature: self.temperature }
+        Draws { temperature: self.temperature, solver: self.solver }
     }
 }
 
@@ -86,15 +90,12 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     atomic::check(&params.output, params.force)?;
     let model = model_folder::read(&params.model)?;
     let conditions = conditions(params, &model)?;
-    let mut parts = Vec::with_capacity(conditions.len());
-    for (number, condition) in conditions.iter().enumerate() {
-        let status = model.known.status(condition).to_string();
-        say(&format!("{}/{} {condition} ({status})", number + 1, conditions.len()));
-        parts.push((condition.clone(), status, model.generate(condition, params.cells, params.draws(), params.seed)?));
-    }
-    let cells = collect(params, &model, &parts)?;
-    atomic::file(&params.output, |path| h5ad::write(path, &cells))?;
-    Ok(parts.into_iter().map(|(condition, status, part)| (condition, status, part.library_sizes.len())).collect())
+    let wanted = Wanted::new(&model, conditions, params.cells);
+    let outline = wanted.outline(&model, &provenance(params, &model)?)?;
+    let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
+    let blocks = wanted.blocks(&model, params.seed, generate, say);
+    atomic::file(&params.output, |path| h5ad::write_blocks(path, &outline, wanted.n_cells(), blocks))?;
+    Ok(wanted.into_conditions())
 }
 
 /// The conditions asked for, each once.
@@ -119,7 +120,7 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
         let pattern = Condition::parse(text, Perturbation::CONTROL)?;
         model.known.require_components(&pattern.perturbation)?;
         let mut values = asked.clone();
-        values.extend(pattern.covariates);
+        values.extend(pattern.covariates.clone());
         conditions.extend(model.known.expand(&pattern.perturbation, &values)?);
     }
     if params.held_out {
@@ -140,64 +141,6 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
     Ok(conditions)
 }
 
-/// One file out of the parts.
-fn collect(params: &PredictParams, model: &FittedModel, parts: &[(Condition, String, Generated)]) -> Result<Cells> {
-    let n_cells = parts.iter().map(|(_, _, part)| part.library_sizes.len()).sum();
-    let n_components = model.pca.loadings.ncols();
-    let mut embedding = Array2::zeros((0, n_components));
-    let (mut rows, mut sizes) = (Vec::with_capacity(n_cells), Vec::with_capacity(n_cells));
-    let (mut conditions, mut statuses) = (Vec::with_capacity(n_cells), Vec::with_capacity(n_cells));
-    for (condition, status, part) in parts {
-        let joined = embedding.append(Axis(0), part.embedding.view());
-        joined.map_err(|source| Error::backend("joining generated cells", source))?;
-        for row in 0..part.counts.n_rows() {
-            let (columns, values) = part.counts.row(row);
-            rows.push(columns.iter().copied().zip(values.iter().copied()).collect::<Vec<_>>());
-        }
-        sizes.extend_from_slice(&part.library_sizes);
-        conditions.extend(std::iter::repeat_n(condition, part.library_sizes.len()));
-        statuses.extend(std::iter::repeat_n(status.clone(), part.library_sizes.len()));
-    }
-    let counts = SparseMatrix::from_rows(model.genes.len(), rows);
-    let mut obs = Annotations::new((0..n_cells).map(|cell| format!("generated_{cell}")).collect());
-    let texts = |of: &dyn Fn(&Condition) -> String| {
-        Column::categorical(&conditions.iter().map(|condition| of(condition)).collect::<Vec<_>>())
-    };
-    obs.set("perturbation", texts(&|condition| condition.perturbation.to_string()));
-    obs.set("is_control", Column::Boolean(conditions.iter().map(|c| c.perturbation.is_control()).collect()));
-    let n_components = conditions.iter().map(|c| c.perturbation.components().len() as i64).collect();
-    obs.set("n_perts", Column::Integer(n_components));
-    for column in &model.settings.covariates {
-        obs.set(column, texts(&|condition| condition.covariates.get(column).cloned().unwrap_or_default()));
-    }
-    obs.set("status", Column::categorical(&statuses));
-    let x = normalize::log_normalize(&counts, &sizes, model.settings.target_sum);
-    obs.set("library_size", Column::Float(sizes));
-    let mut var = Annotations::new(model.genes.clone());
-    var.set("pca_mean", Column::Float(model.pca.mean.clone()));
-    let text = |value: &serde_json::Value| Value::Text(value.to_string());
-    let settings =
-        serde_json::to_value(&model.settings).map_err(|source| Error::backend("writing settings", source))?;
-    let history = model.history.iter().map(|(name, values)| (name.clone(), Value::Floats(values.clone()))).collect();
-    let scflow = BTreeMap::from([
-        ("preprocess".to_owned(), text(&settings)),
-        ("predict".to_owned(), text(&provenance(params, model)?)),
-        ("history".to_owned(), Value::Map(history)),
-    ]);
-    Ok(Cells {
-        x,
-        layers: BTreeMap::from([("counts".to_owned(), counts)]),
-        obs,
-        var,
-        obsm: BTreeMap::from([("X_pca".to_owned(), embedding)]),
-        varm: BTreeMap::from([("PCs".to_owned(), model.pca.loadings.clone())]),
-        uns: BTreeMap::from([
-            ("scflow".to_owned(), Value::Map(scflow)),
-            ("log1p".to_owned(), Value::Map(BTreeMap::new())),
-        ]),
-    })
-}
-
 /// What made the file; the places of files do not go into it, their content does.
 fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
     let weights = digest::sha256(&Path::new(&params.model).join("weights.safetensors"))?;
@@ -213,6 +156,7 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "covariates": params.covariates,
         "cells": params.cells,
         "temperature": params.temperature,
+        "solver": params.solver,
         "seed": params.seed,
     }))
 }

@@ -1,0 +1,98 @@
+//! The names by which the choices of `scflow fit` are asked for.
+
+use clap::ValueEnum;
+
+use crate::flow::Coupling;
+use crate::models::calmflow::{DecoderKind, PromptUse};
+use crate::models::guide::Centre;
+use crate::models::registry::Method;
+use crate::models::source::Source;
+
+/// A flag whose values are names, and what each stands for.
+macro_rules! names {
+    ($(#[$meta:meta])* $name:ident => $target:ty { $($(#[$doc:meta])* $variant:ident => $value:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, ValueEnum)]
+        pub(super) enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl From<$name> for $target {
+            fn from(name: $name) -> Self {
+                match name {
+                    $($name::$variant => $value,)*
+                }
+            }
+        }
+    };
+}
+
+names! {
+    /// `--method`.
+    MethodName => Method {
+        /// Flow matching as a Volterra equation, solved by a causal language model.
+        Calmflow => Method::Calmflow,
+        /// Conditional flow matching: a perceptron as velocity field.
+        Cfm => Method::Cfm,
+        /// The same, source and cells paired by exact optimal transport.
+        CfmOt => Method::CfmOt,
+        /// The same, paired by entropic transport, with a Brownian bridge between them.
+        CfmSb => Method::CfmSb,
+    }
+}
+
+names! {
+    /// `--decoder`.
+    Decoder => DecoderKind {
+        /// A mixture of Gaussians over the end of the path.
+        Mixture => DecoderKind::Mixture,
+        /// A Gaussian latent per token, as published.
+        Variational => DecoderKind::Variational,
+    }
+}
+
+names! {
+    /// `--prompt-use`.
+    PromptAs => PromptUse {
+        /// Tokens before the flow's tokens, as published.
+        Prefix => PromptUse::Prefix,
+        /// The sum of its words' embeddings, added in every block.
+        Sum => PromptUse::Sum,
+        /// Both.
+        Both => PromptUse::Both,
+    }
+}
+
+names! {
+    /// `--centre`.
+    CentreOn => Centre {
+        /// The additive estimate of the condition.
+        Additive => Centre::Additive,
+        /// The estimate with interactions, effects shrunk over covariates.
+        Interaction => Centre::Interaction,
+        /// The mean of all training cells.
+        None => Centre::None,
+    }
+}
+
+names! {
+    /// `--source`.
+    SourceOf => Source {
+        /// Noise.
+        Noise => Source::Noise,
+        /// Training control cells with the covariates of the condition.
+        Control => Source::Control,
+    }
+}
+
+names! {
+    /// `--coupling`.
+    CouplingBy => Coupling {
+        /// At random.
+        Independent => Coupling::Independent,
+        /// By exact optimal transport.
+        Exact => Coupling::Exact,
+        /// By entropic optimal transport with regularisation 2 sigma^2.
+        Entropic => Coupling::Entropic,
+    }
+}

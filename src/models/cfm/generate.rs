@@ -1,0 +1,84 @@
+//! A fitted velocity field: cells of any condition.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use ndarray::{Array2, ArrayView2};
+
+use super::network::Network;
+use super::params::CfmParams;
+use crate::conditions::Condition;
+use crate::language::kernels::values;
+use crate::language::parameters::Parameters;
+use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
+use crate::models::prompts::Prompts;
+use crate::models::reader::{Reader, Told};
+use crate::models::source::Source;
+use crate::{Error, Result};
+
+/// A fitted velocity field.
+pub struct Cfm {
+    reader: Reader,
+    params: CfmParams,
+    tensors: HashMap<String, Tensor>,
+    network: Network,
+}
+
+impl Cfm {
+    /// Puts a model together from its parts.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
+    pub fn new(reader: Reader, params: CfmParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
+        reader.check_source(params.source)?;
+        let mut parameters = Parameters::take(tensors.clone(), &Device::Cpu);
+        let network = Network::new(&mut parameters, &params, reader.sizes())?;
+        Ok(Self { reader, params, tensors, network })
+    }
+
+    /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
+    fn solve(&self, told: &Told, x0: ArrayView2<f32>, draws: Draws) -> Result<Vec<f32>> {
+        let (n, n_dims) = x0.dim();
+        let prompts = Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n])?;
+        let conditioning = self.network.read(&prompts)?;
+        let velocity = |t: f32, x: &Array2<f32>| {
+            let velocity = values(&self.network.velocity(x.view(), &vec![t; n], &conditioning)?)?;
+            let shape = |source| Error::backend("collecting velocities", source);
+            Array2::from_shape_vec((n, n_dims), velocity).map_err(shape)
+        };
+        let start = x0.mapv(|value| draws.temperature * value);
+        Ok(draws.solver.unwrap_or_default().solve(start, &velocity)?.into_iter().collect())
+    }
+}
+
+impl FittedMethod for Cfm {
+    fn name(&self) -> &'static str {
+        self.params.variant.name()
+    }
+
+    fn params(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.params).map_err(|source| Error::backend("writing the choices of a model", source))
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn tensors(&self) -> &HashMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// The temperature scales the noise that the flow starts from.
+    fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
+        draws.check()?;
+        if self.params.source == Source::Control && draws.temperature != 1.0 {
+            return Err(Error::InvalidParameter {
+                name: "temperature".into(),
+                value: draws.temperature.to_string(),
+                reason: format!("`{}` fitted with --source control draws no noise that could be scaled", self.name()),
+            });
+        }
+        let solve = |told: &Told, x0: ArrayView2<f32>, _: &mut _| self.solve(told, x0, draws);
+        generate_in_blocks(&self.reader, condition, n_cells, 1, seed, &solve)
+    }
+}

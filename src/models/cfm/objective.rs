@@ -1,0 +1,97 @@
+//! Fitting: the loss of a random minibatch.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+use ndarray::ArrayView2;
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::generate::Cfm;
+use super::network::Network;
+use super::params::CfmParams;
+use crate::Result;
+use crate::conditions::Condition;
+use crate::conditions::prompt::Template;
+use crate::language::parameters::Parameters;
+use crate::models::method::{FittedMethod, Fitting};
+use crate::models::minibatch::TrainingCells;
+use crate::models::reader::Reader;
+use crate::training::Objective;
+use crate::training::optimizer::Slot;
+
+/// The gates of the skip learn this much faster, and do not decay: their start is a closed form, not zero.
+const GATE_RATE: f64 = 10.0;
+
+/// A velocity field that is being fitted.
+pub struct CfmObjective {
+    params: CfmParams,
+    reader: Reader,
+    network: Network,
+    parameters: Parameters,
+    cells: TrainingCells,
+}
+
+impl CfmObjective {
+    /// Prepares the fit: the guide and the tokenizer are fitted here, the network is drawn.
+    ///
+    /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
+    ///
+    /// # Errors
+    /// Those of [`CfmParams::check`] and [`Reader::fit`].
+    pub fn new(
+        embedding: ArrayView2<f32>,
+        conditions: &[Condition],
+        template: Template,
+        params: CfmParams,
+        seed: u64,
+    ) -> Result<Self> {
+        params.check()?;
+        let reader = Reader::fit(embedding, conditions, template, (params.centre, params.source), seed)?;
+        let cells = TrainingCells::new(embedding, conditions, &reader)?;
+        let mut parameters = Parameters::draw(seed, &Device::Cpu);
+        let network = Network::new(&mut parameters, &params, reader.sizes())?;
+        Ok(Self { params, reader, network, parameters, cells })
+    }
+
+    /// The model as it is now, for generation.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadValues`] if a weight is not finite.
+    pub fn to_model(&self) -> Result<Cfm> {
+        let tensors = self.parameters.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?)));
+        Cfm::new(self.reader.clone(), self.params, tensors.collect::<Result<HashMap<String, Tensor>>>()?)
+    }
+}
+
+impl Objective for CfmObjective {
+    /// The mean of (v_θ(x_t, t) − u_t)² over cells and dimensions, t ~ U(0, 1) for each cell.
+    fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        let minibatch = self.cells.draw(&self.reader, self.params.minibatch(), rng)?;
+        let prompts = minibatch.prompts(self.reader.tokenizer.n_tokens(), minibatch.n_cells_each)?;
+        let (n_cells, n_dims) = minibatch.x1.dim();
+        let times: Vec<f32> = (0..n_cells).map(|_| rng.random()).collect();
+        let (xt, ut) = self.params.spread().draw(minibatch.x0.view(), minibatch.x1.view(), &times, rng);
+        let velocity = self.network.velocity(xt.view(), &times, &self.network.read(&prompts)?)?;
+        let target = Tensor::from_vec(ut.into_raw_vec_and_offset().0, (n_cells, n_dims), &Device::Cpu)?;
+        Ok((velocity - target)?.sqr()?.mean_all()?)
+    }
+}
+
+impl Fitting for CfmObjective {
+    fn slots(&self) -> Vec<Slot> {
+        let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
+            "gates" => Slot::new(name, variable, GATE_RATE, 0.0),
+            _ => Slot::new(name, variable, 1.0, 1.0),
+        };
+        self.parameters.variables.iter().map(slot).collect()
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn model(&self) -> Result<Box<dyn FittedMethod>> {
+        Ok(Box::new(self.to_model()?))
+    }
+}

@@ -1,0 +1,129 @@
+//! The choices of conditional flow matching.
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::{Coupling, Spread};
+use crate::models::guide::Centre;
+use crate::models::minibatch::MinibatchParams;
+use crate::models::source::Source;
+use crate::{Error, Result};
+
+/// Which conditional paths are fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// Independent ends.
+    Cfm,
+    /// Ends paired by exact optimal transport within each condition of a minibatch.
+    CfmOt,
+    /// Ends paired by entropic optimal transport likewise, with a Brownian bridge between them.
+    CfmSb,
+}
+
+impl Variant {
+    /// The name by which it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cfm => "cfm",
+            Self::CfmOt => "cfm-ot",
+            Self::CfmSb => "cfm-sb",
+        }
+    }
+
+    /// How its ends are paired.
+    pub fn coupling(self) -> Coupling {
+        match self {
+            Self::Cfm => Coupling::Independent,
+            Self::CfmOt => Coupling::Exact,
+            Self::CfmSb => Coupling::Entropic,
+        }
+    }
+}
+
+/// The choices of conditional flow matching.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CfmParams {
+    /// Which paths are fitted.
+    pub variant: Variant,
+    /// What cells are measured from.
+    pub centre: Centre,
+    /// Where flows start.
+    pub source: Source,
+    /// Numbers per layer of the velocity field.
+    pub width: usize,
+    /// Residual blocks of the velocity field.
+    pub n_layers: usize,
+    /// σ of the conditional path; the data have unit standard deviation.
+    pub sigma: f32,
+    /// Cells per training step.
+    pub n_cells: usize,
+    /// Conditions per training step.
+    pub n_prompts: usize,
+}
+
+impl CfmParams {
+    /// The choices of a variant. Transport pairs cells of one condition only, so its minibatches have fewer conditions
+    /// with more cells each.
+    pub fn of(variant: Variant) -> Self {
+        let independent = Self {
+            variant,
+            centre: Centre::Additive,
+            source: Source::Noise,
+            width: 256,
+            n_layers: 3,
+            sigma: 0.0,
+            n_cells: 256,
+            n_prompts: 32,
+        };
+        match variant {
+            Variant::Cfm => independent,
+            Variant::CfmOt => Self { n_prompts: 8, ..independent },
+            Variant::CfmSb => Self { n_prompts: 8, sigma: 0.5, ..independent },
+        }
+    }
+
+    /// The law of x_t given both ends.
+    pub fn spread(&self) -> Spread {
+        match self.variant {
+            Variant::Cfm | Variant::CfmOt => Spread::Constant { sigma: self.sigma },
+            Variant::CfmSb => Spread::Bridge { sigma: self.sigma },
+        }
+    }
+
+    /// The size of a minibatch, and its coupling.
+    pub fn minibatch(&self) -> MinibatchParams {
+        MinibatchParams {
+            n_cells: self.n_cells,
+            n_prompts: self.n_prompts,
+            multiple: 1,
+            coupling: self.variant.coupling(),
+            sigma: self.sigma,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::InvalidParameter`] for a value that cannot work.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |name: &str, value: String, reason: &str| {
+            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
+        };
+        for (name, value) in [
+            ("width", self.width),
+            ("layers", self.n_layers),
+            ("cells-per-step", self.n_cells),
+            ("prompts-per-step", self.n_prompts),
+        ] {
+            if value == 0 {
+                return invalid(name, "0".into(), "it must be above zero");
+            }
+        }
+        if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
+            return invalid("sigma", self.sigma.to_string(), "it must be zero or above");
+        }
+        if self.variant == Variant::CfmSb && self.sigma == 0.0 {
+            return invalid("sigma", "0".into(), "`cfm-sb` needs it above zero; without noise it is `cfm-ot`");
+        }
+        Ok(())
+    }
+}
