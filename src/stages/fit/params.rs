@@ -216,7 +216,7 @@ impl FitParams {
     }
 
     /// The choices of the training; the number of steps is 0 where a budget decides it.
-    pub(super) fn training(&self) -> TrainingParams {
+    pub fn training(&self) -> TrainingParams {
         TrainingParams {
             n_steps: self.steps.unwrap_or(0),
             learning_rate: self.learning_rate,
