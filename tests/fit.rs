@@ -397,6 +397,7 @@ fn every_method_goes_from_fit_to_cells_and_a_seed_gives_the_same_bytes() {
         "--method cfm-sb --sigma 0.3 --centre interaction",
         "--method calmflow --source control --coupling exact",
         "--coupling entropic",
+        "--evidence --window 2 --history-noise 0.05 --condition-dropout 0.2",
     ]
     .iter()
     .enumerate()
@@ -422,6 +423,8 @@ fn every_method_goes_from_fit_to_cells_and_a_seed_gives_the_same_bytes() {
     let predict =
         |model: &str, more: &[&str]| scflow(path, &[&["predict", model, "--holdout", "-o", "bad.h5ad"], more].concat());
     refused(path, predict("1b", &["--temperature", "0.5"]), &["temperature", "--source control"]);
+    refused(path, predict("4a", &["--guidance", "1.5"]), &["guidance", "--condition-dropout"]);
+    ok(scflow(path, &["predict", "5a", "--holdout", "--cells", "20", "--guidance", "1.5", "-o", "guided.h5ad"]));
     refused(path, predict("4a", &["--solver", "heun:4"]), &["solver", "`calmflow`", "--method cfm"]);
     ok(scflow(path, &["predict", "0a", "--holdout", "--cells", "20", "--solver", "heun:4", "-o", "heun.h5ad"]));
 }
@@ -435,6 +438,8 @@ fn choices_that_a_method_does_not_have_are_refused_with_both_names() {
         scflow(path, &[&["fit", prepared().to_str().unwrap(), "-o", "bad", "--steps", "3"], &choices[..]].concat())
     };
     refused(path, fit("--method cfm --decoder mixture"), &["decoder", "`cfm`", "--method calmflow"]);
+    refused(path, fit("--method cfm --evidence"), &["evidence", "`cfm`"]);
+    refused(path, fit("--condition-dropout 1"), &["condition-dropout", "below one"]);
     refused(path, fit("--method cfm-sb --heads 2"), &["heads", "`cfm-sb`"]);
     refused(path, fit("--method cfm --coupling exact"), &["coupling", "`exact`", "`cfm`", "--method cfm-ot"]);
     refused(path, fit("--method cfm-sb --sigma 0"), &["sigma", "cfm-ot"]);

@@ -66,15 +66,18 @@ struct Choices {
     /// with cfm-sb, else 0].
     #[arg(long, value_name = "SIGMA")]
     sigma: Option<f32>,
+    /// Probability with which a condition is hidden in training; `predict --guidance` needs it, 0.1 is usual.
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    condition_dropout: f64,
     /// Cells per training step [default: 128; 256 with cfm].
     #[arg(long, value_name = "N")]
     cells_per_step: Option<usize>,
     /// Conditions per training step [default: 32; 8 where cells are paired by transport].
     #[arg(long, value_name = "N")]
     prompts_per_step: Option<usize>,
-    /// Peak learning rate.
-    #[arg(long, value_name = "RATE", default_value_t = 2e-3)]
-    learning_rate: f64,
+    /// Peak learning rate [default: 2e-3; 1e-3 with cfm].
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
     /// Weight decay.
     #[arg(long, value_name = "DECAY", default_value_t = 1.0)]
     weight_decay: f64,
@@ -117,6 +120,15 @@ struct CalmFlowChoices {
     /// Gaussians of the mixture decoder [default: 4].
     #[arg(long, value_name = "N")]
     mixture_components: Option<usize>,
+    /// Points in time that a token sees, its own among them [default: all].
+    #[arg(long, value_name = "W")]
+    window: Option<usize>,
+    /// Noise on the states that the network reads while it is fitted [default: 0].
+    #[arg(long, value_name = "SIGMA")]
+    history_noise: Option<f32>,
+    /// Tell the network means and standard deviations of the control and of each component, as tokens.
+    #[arg(long)]
+    evidence: bool,
     /// Weight of the divergence of the variational decoder [default: 0.3].
     #[arg(long, value_name = "BETA")]
     beta: Option<f64>,
@@ -148,6 +160,10 @@ impl Arguments {
             trajectories: calmflow.trajectories,
             mixture_components: calmflow.mixture_components,
             sigma: choices.sigma,
+            window: calmflow.window,
+            history_noise: calmflow.history_noise,
+            evidence: calmflow.evidence,
+            condition_dropout: choices.condition_dropout,
             beta: calmflow.beta,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,

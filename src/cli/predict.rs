@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Scales the spread of every draw; 1 is the fitted law.
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     temperature: f32,
+    /// How far from the law of all conditions to that of the condition; above 1 exaggerates what is its own.
+    #[arg(long, value_name = "G", default_value_t = 1.0, allow_negative_numbers = true)]
+    guidance: f32,
     /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps [default: dopri5].
     #[arg(long, value_name = "SOLVER", value_parser = solver)]
     solver: Option<Solver>,
@@ -48,6 +51,7 @@ impl Arguments {
             held_out: self.held_out,
             cells: self.cells,
             temperature: self.temperature,
+            guidance: self.guidance,
             solver: self.solver,
             seed: self.seed,
             force: shared.force,

@@ -3,7 +3,7 @@
 //! `config.json` (method, choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (effects, interactions,
 //! scales), `conditions.json` (training and held-out conditions, library sizes), `genes.json`, `preprocess.json`,
 //! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`; `control_cells.safetensors` if flows start from control
-//! cells.
+//! cells, `evidence.json` if moments are told.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -27,6 +27,8 @@ use crate::{Error, Result};
 
 /// The control cells that flows start from, where they do.
 const CONTROLS: &str = "control_cells.safetensors";
+/// The moments that are told beside the prompt, where they are.
+const EVIDENCE: &str = "evidence.json";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +87,9 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
         ("variance_ratio".to_owned(), Tensor::from_slice(&pca.variance_ratio, n_components, &Device::Cpu)?),
     ]);
     write_tensors(&folder.join("pca.safetensors"), &tensors)?;
+    if let Some(evidence) = &reader.evidence {
+        write_json(&folder.join(EVIDENCE), evidence)?;
+    }
     write_arrays(&folder.join("gene_decoder.safetensors"), model.gene_decoder.to_arrays())?;
     score_tables::write(&folder.join("history.csv"), history_columns(&model.history))
 }
@@ -106,12 +111,17 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
         true => Some(ControlCells::from_arrays(read_arrays(folder, CONTROLS)?, guide.n_dims())?),
         false => None,
     };
+    let evidence = match folder.join(EVIDENCE).exists() {
+        true => Some(read_json(folder, EVIDENCE)?),
+        false => None,
+    };
     let reader = Reader {
         guide,
         tokenizer: Tokenizer::from_json(&read_text(folder, "tokenizer.json")?)?,
         template: Template::parse(&config.prompt, &settings.covariates)?,
         n_prompt_tokens: config.n_prompt_tokens,
         controls,
+        evidence,
     };
     let weights = read_tensors(folder, "weights.safetensors")?;
     let method = registry::restore(&config.method, config.params, reader, weights)?;

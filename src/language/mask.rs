@@ -42,10 +42,16 @@ impl Mask {
     /// Causal by blocks: a token sees all tokens of earlier times, those of earlier trajectories at its own time, and all
     /// spatial tokens of its own state.
     pub fn by_blocks(order: TokenOrder) -> Self {
+        Self::windowed(order, order.n_steps)
+    }
+
+    /// The same, where a token sees only the last `window` points in time, its own among them.
+    pub fn windowed(order: TokenOrder, window: usize) -> Self {
         let n_tokens = order.n_tokens();
         let block = |token: usize| token / order.n_spatial;
-        let visible =
-            (0..n_tokens * n_tokens).map(|place| block(place % n_tokens) <= block(place / n_tokens)).collect();
+        let time = |token: usize| token / order.per_step();
+        let sees = |row: usize, column: usize| block(column) <= block(row) && time(row) < time(column) + window;
+        let visible = (0..n_tokens * n_tokens).map(|place| sees(place / n_tokens, place % n_tokens)).collect();
         Self { n_tokens, visible }
     }
 
@@ -68,6 +74,9 @@ mod tests {
         assert_eq!(row(0), [true, true, false, false, false, false, false, false]);
         assert_eq!(row(2), [true, true, true, true, false, false, false, false]);
         assert_eq!(row(5), [true, true, true, true, true, true, false, false]);
+        let windowed = Mask::windowed(TokenOrder { n_steps: 3, n_trajectories: 2, n_spatial: 1 }, 2);
+        assert_eq!(windowed.rows(5..6, 6), [false, false, true, true, true, true]);
+        assert_eq!(windowed.rows(2..3, 6), [true, true, true, false, false, false]);
         assert_eq!(Mask::by_blocks(TokenOrder { n_steps: 5, n_trajectories: 1, n_spatial: 1 }), Mask::causal(5));
     }
 }

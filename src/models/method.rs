@@ -25,13 +25,15 @@ const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
 pub struct Draws {
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
+    /// How far from the law of all conditions to that of the condition; 1 is the condition's, more exaggerates it.
+    pub guidance: f32,
     /// How a velocity is followed; the method's own way if absent.
     pub solver: Option<Solver>,
 }
 
 impl Default for Draws {
     fn default() -> Self {
-        Self { temperature: 1.0, solver: None }
+        Self { temperature: 1.0, guidance: 1.0, solver: None }
     }
 }
 
@@ -46,7 +48,26 @@ impl Draws {
                 reason: "it must be zero or above".into(),
             });
         }
+        if !self.guidance.is_finite() {
+            return Err(Error::InvalidParameter {
+                name: "guidance".into(),
+                value: self.guidance.to_string(),
+                reason: "it must be finite".into(),
+            });
+        }
         self.solver.map_or(Ok(()), Solver::check)
+    }
+
+    /// Fails if guidance is asked of a method that was fitted without hidden conditions.
+    pub(super) fn check_guidance(&self, method: &str, condition_dropout: f64) -> Result<()> {
+        if self.guidance == 1.0 || condition_dropout > 0.0 {
+            return Ok(());
+        }
+        Err(Error::InvalidParameter {
+            name: "guidance".into(),
+            value: self.guidance.to_string(),
+            reason: format!("this `{method}` never saw a hidden condition; fit it with --condition-dropout 0.1"),
+        })
     }
 }
 

@@ -26,6 +26,21 @@ pub struct MinibatchParams {
     pub coupling: Coupling,
     /// The σ of the path, which decides the entropic coupling.
     pub sigma: f32,
+    /// The probability with which a condition is hidden, so that the law of all conditions is learned too.
+    pub condition_dropout: f64,
+}
+
+/// # Errors
+/// [`Error::InvalidParameter`] if it is no probability below one.
+pub fn check_dropout(condition_dropout: f64) -> Result<()> {
+    if (0.0..1.0).contains(&condition_dropout) {
+        return Ok(());
+    }
+    Err(Error::InvalidParameter {
+        name: "condition-dropout".into(),
+        value: condition_dropout.to_string(),
+        reason: "it must be zero or above, and below one".into(),
+    })
 }
 
 /// One way in which a training condition is met.
@@ -45,6 +60,8 @@ struct Group {
 /// The training cells by condition.
 pub struct TrainingCells {
     groups: Vec<Group>,
+    /// What is told where a condition is hidden.
+    nothing: Told,
 }
 
 /// Cells of a few conditions, paired with source points; those of one condition stand together.
@@ -81,7 +98,7 @@ impl TrainingCells {
                 met: met.collect::<Result<_>>()?,
             });
         }
-        Ok(Self { groups })
+        Ok(Self { groups, nothing: reader.nothing() })
     }
 
     /// Draws conditions, a way of meeting each, cells of each, and source points, and pairs them.
@@ -99,7 +116,8 @@ impl TrainingCells {
             // A single view costs no draw, so that the other centres give the models that they always gave.
             let view = if group.met.len() > 1 { rng.random_range(0..group.met.len()) } else { 0 };
             let met = &group.met[view];
-            told.push(&met.told);
+            let is_hidden = params.condition_dropout > 0.0 && rng.random_bool(params.condition_dropout);
+            told.push(if is_hidden { &self.nothing } else { &met.told });
             let rows: Vec<usize> = (0..n_cells_each).map(|_| rng.random_range(0..group.cells.nrows())).collect();
             let cells = group.cells.select(Axis(0), &rows);
             of_prompt.assign(&reader.guide.standardise(cells.view(), &met.centre));

@@ -3,6 +3,7 @@
 pub mod reference;
 pub mod guide;
 pub mod source;
+pub mod evidence;
 pub mod reader;
 pub mod prompts;
 pub mod minibatch;

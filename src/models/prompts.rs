@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use ndarray::Array1;
 
 use super::reader::Told;
 use crate::Result;
@@ -21,6 +22,10 @@ pub struct Prompts {
     pub counts: Tensor,
     /// (n_prompts, n_inputs), or nothing if there are none.
     pub inputs: Option<Tensor>,
+    /// Rows of evidence of all conditions, one after the other: (n_rows, n_numbers), or nothing if there are none.
+    pub evidence: Option<Tensor>,
+    /// Rows of evidence of each condition: (n_prompts).
+    pub n_evidence: Vec<usize>,
     /// The condition of each sequence: (n_sequences).
     pub of_sequence: Arc<Vec<u32>>,
 }
@@ -42,6 +47,7 @@ impl Prompts {
         }
         let n_inputs = told.first().map_or(0, |told| told.inputs.len());
         let inputs: Vec<f32> = told.iter().flat_map(|told| told.inputs.iter().copied()).collect();
+        let evidence: Vec<&Array1<f32>> = told.iter().flat_map(|told| &told.evidence).collect();
         Ok(Self {
             tokens: Tensor::from_vec(tokens, told.len() * n_tokens, &Device::Cpu)?,
             n_prompts: told.len(),
@@ -52,6 +58,15 @@ impl Prompts {
                 0 => None,
                 n => Some(Tensor::from_vec(inputs, (told.len(), n), &Device::Cpu)?),
             },
+            evidence: match evidence.first() {
+                None => None,
+                Some(first) => {
+                    let shape = (evidence.len(), first.len());
+                    let values = evidence.iter().flat_map(|row| row.iter().copied()).collect::<Vec<f32>>();
+                    Some(Tensor::from_vec(values, shape, &Device::Cpu)?)
+                }
+            },
+            n_evidence: told.iter().map(|told| told.evidence.len()).collect(),
             of_sequence: Arc::new(of_sequence),
         })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ndarray::{Array1, Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 
+use super::evidence::Evidence;
 use super::guide::{Centre, Guide, View};
 use super::source::{ControlCells, Source};
 use crate::conditions::Condition;
@@ -19,6 +20,19 @@ pub struct Told {
     pub tokens: Vec<u32>,
     /// The condition in numbers: (n_inputs).
     pub inputs: Array1<f32>,
+    /// Moments of measured cells, a row for each token: (n_numbers) each.
+    pub evidence: Vec<Array1<f32>>,
+}
+
+/// What is read of conditions, and what flows start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderParams {
+    /// What cells are measured from.
+    pub centre: Centre,
+    /// Where flows start.
+    pub source: Source,
+    /// Whether moments of the control and of the components are told.
+    pub evidence: bool,
 }
 
 /// Sizes of a network that come from the data.
@@ -32,6 +46,8 @@ pub struct Sizes {
     pub n_inputs: usize,
     /// Tokens of the longest prompt that can be read as a prefix.
     pub n_prompt_tokens: usize,
+    /// Numbers of a token of evidence; none if there is no evidence.
+    pub n_evidence: Option<usize>,
 }
 
 /// Turns a condition into what a network is told of it.
@@ -47,6 +63,8 @@ pub struct Reader {
     pub n_prompt_tokens: usize,
     /// The control cells that flows start from, unless they start from noise.
     pub controls: Option<ControlCells>,
+    /// Moments that are told beside the prompt, where they are.
+    pub evidence: Option<Evidence>,
 }
 
 impl Reader {
@@ -63,20 +81,21 @@ impl Reader {
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
         template: Template,
-        (centre, source): (Centre, Source),
+        params: ReaderParams,
         seed: u64,
     ) -> Result<Self> {
-        let guide = Guide::fit(embedding, conditions, centre, seed)?;
+        let guide = Guide::fit(embedding, conditions, params.centre, seed)?;
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         let prompts: Vec<String> = distinct.into_iter().map(|condition| template.fill(condition)).collect();
         let tokenizer = Tokenizer::fit(&prompts)?;
         let longest = prompts.iter().map(|prompt| Ok(tokenizer.encode(prompt)?.len())).collect::<Result<Vec<_>>>()?;
         let n_prompt_tokens = longest.into_iter().max().unwrap_or(0) + Self::ROOM_FOR_LONGER_PROMPTS;
-        let controls = match source {
+        let controls = match params.source {
             Source::Noise => None,
             Source::Control => Some(ControlCells::fit(embedding, conditions, seed)),
         };
-        Ok(Self { guide, tokenizer, template, n_prompt_tokens, controls })
+        let evidence = params.evidence.then(|| Evidence::fit(embedding, conditions));
+        Ok(Self { guide, tokenizer, template, n_prompt_tokens, controls, evidence })
     }
 
     /// The sizes of a network that reads these conditions.
@@ -86,6 +105,7 @@ impl Reader {
             n_words: self.tokenizer.n_tokens(),
             n_inputs: self.guide.n_inputs(),
             n_prompt_tokens: self.n_prompt_tokens,
+            n_evidence: self.evidence.as_ref().map(|_| Evidence::n_numbers(self.guide.n_dims())),
         }
     }
 
@@ -95,7 +115,13 @@ impl Reader {
     /// Those of the tokenizer.
     pub fn told(&self, condition: &Condition, view: &View) -> Result<Told> {
         let tokens = self.tokenizer.encode(&self.template.fill(condition))?;
-        Ok(Told { tokens, inputs: view.inputs.clone() })
+        let evidence = self.evidence.as_ref().map(|evidence| evidence.rows(condition, view, &self.guide));
+        Ok(Told { tokens, inputs: view.inputs.clone(), evidence: evidence.unwrap_or_default() })
+    }
+
+    /// What a network is told where the condition is hidden from it.
+    pub fn nothing(&self) -> Told {
+        Told { tokens: Vec::new(), inputs: Array1::zeros(self.guide.n_inputs()), evidence: Vec::new() }
     }
 
     /// Source points for cells of a condition: (n_cells) control cells with its covariates, in flow coordinates around the
@@ -127,6 +153,21 @@ impl Reader {
             place: "the model".into(),
             key: "control_cells".into(),
             hint: "it was fitted with --source control and needs these cells; fit it again".into(),
+        })
+    }
+
+    /// Fails if evidence is to be told and there is none.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`].
+    pub fn check_evidence(&self, evidence: bool) -> Result<()> {
+        if !evidence || self.evidence.is_some() {
+            return Ok(());
+        }
+        Err(Error::MissingKey {
+            place: "the model".into(),
+            key: "evidence".into(),
+            hint: "it was fitted with --evidence and needs these moments; fit it again".into(),
         })
     }
 

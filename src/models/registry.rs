@@ -35,6 +35,14 @@ impl Method {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Calmflow, Self::Cfm, Self::CfmOt, Self::CfmSb];
 
+    /// The peak learning rate at which it is fitted unless told otherwise: wide layers want a lower one.
+    pub fn learning_rate(self) -> f64 {
+        match self {
+            Self::Calmflow => 2e-3,
+            Self::Cfm | Self::CfmOt | Self::CfmSb => 1e-3,
+        }
+    }
+
     /// The name by which it is asked for.
     pub fn name(self) -> &'static str {
         match self {

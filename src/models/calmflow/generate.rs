@@ -7,10 +7,11 @@ use ndarray::{Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 
 use super::mixture::Present;
-use super::network::{Decoder, Network};
+use super::network::{Conditioning, Decoder, Network};
 use super::params::CalmFlowParams;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
+use crate::language::kv_cache::Cache;
 use crate::language::parameters::Parameters;
 use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
 use crate::models::prompts::Prompts;
@@ -32,34 +33,75 @@ impl CalmFlow {
     /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
     pub fn new(reader: Reader, params: CalmFlowParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
         reader.check_source(params.source)?;
+        reader.check_evidence(params.evidence)?;
         let mut parameters = Parameters::take(tensors.clone(), &Device::Cpu);
         let network = Network::new(&mut parameters, params, reader.sizes())?;
         Ok(Self { reader, params, tensors, network })
     }
 
-    /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
-    fn solve(&self, told: &Told, x0: ArrayView2<f32>, temperature: f32, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
-        let (n_states, n_dims) = x0.dim();
-        let of_sequence = vec![0; n_states / self.params.n_trajectories];
-        let prompts = Prompts::new(&[told], self.reader.tokenizer.n_tokens(), of_sequence)?;
+    /// Everything that generation needs of what is told of a condition.
+    fn side(&self, told: &Told, n_sequences: usize) -> Result<Side> {
+        let prompts = Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n_sequences])?;
         let conditioning = self.network.read_prompts(&prompts)?;
-        let mut cache = self.network.cache(&prompts, &conditioning)?;
-        let source: Vec<f32> = x0.iter().copied().collect();
+        let cache = self.network.cache(&prompts, &conditioning)?;
         let centre = conditioning.centre.as_ref().map(values).transpose()?.unwrap_or_default();
+        Ok(Side { conditioning, cache, centre })
+    }
+
+    /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
+    ///
+    /// With guidance G every step is made of what the network says of the condition and of none: the mean of the component
+    /// drawn (mixture), or the decoded state (variational), is m_none + G (m_condition − m_none) (Ho & Salimans 2022, arXiv
+    /// 2207.12598, in the form where 1 is no guidance).
+    fn solve(&self, told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
+        let (n_states, n_dims) = x0.dim();
+        let n_sequences = n_states / self.params.n_trajectories;
+        let mut side = self.side(told, n_sequences)?;
+        let mut none = match draws.guidance == 1.0 {
+            true => None,
+            false => Some(self.side(&self.reader.nothing(), n_sequences)?),
+        };
+        let source: Vec<f32> = x0.iter().copied().collect();
+        let towards = |none: f32, own: f32| none + draws.guidance * (own - none);
+        let centre: Vec<f32> = match &none {
+            Some(none) => none.centre.iter().zip(&side.centre).map(|(none, own)| towards(*none, *own)).collect(),
+            None => side.centre.clone(),
+        };
         let mut now = source.clone();
         for step in 0..self.params.n_steps {
             let states = Tensor::from_slice(&now, (n_states, n_dims), &Device::Cpu)?;
-            let hidden = self.network.extend(&states, step, &mut cache, &conditioning)?;
+            let mut run = |side: &mut Side| self.network.extend(&states, step, &mut side.cache, &side.conditioning);
+            let hidden = run(&mut side)?;
+            let of_none = none.as_mut().map(&mut run).transpose()?;
             now = match &self.network.decoder {
                 Decoder::Mixture(mixture) => {
-                    let present = Present { now: &now, source: &source, centre: &centre };
-                    mixture.step(&hidden, step, &present, temperature, rng)?
+                    // Means are affine in the hidden numbers, so to move these is to move the means.
+                    let guided = of_none
+                        .map(|none| Ok::<_, Error>((&none + ((&hidden - &none)? * f64::from(draws.guidance))?)?));
+                    let guided = guided.transpose()?;
+                    let present = Present { now: &now, source: &source, centre: &centre, guided: guided.as_ref() };
+                    mixture.step(&hidden, step, &present, draws.temperature, rng)?
                 }
-                Decoder::Variational(variational) => values(&variational.step(&hidden, temperature, rng)?)?,
+                Decoder::Variational(variational) => {
+                    let mut same = rng.clone();
+                    let mut next = values(&variational.step(&hidden, draws.temperature, rng)?)?;
+                    if let Some(of_none) = of_none {
+                        let none = values(&variational.step(&of_none, draws.temperature, &mut same)?)?;
+                        next.iter_mut().zip(none).for_each(|(own, none)| *own = towards(none, *own));
+                    }
+                    next
+                }
             };
         }
         Ok(now)
     }
+}
+
+/// The network's view of a condition, or of none, with its past.
+struct Side {
+    conditioning: Conditioning,
+    cache: Cache,
+    centre: Vec<f32>,
 }
 
 impl FittedMethod for CalmFlow {
@@ -81,6 +123,7 @@ impl FittedMethod for CalmFlow {
 
     fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
         draws.check()?;
+        draws.check_guidance(self.name(), self.params.condition_dropout)?;
         if draws.solver.is_some() {
             return Err(Error::InvalidParameter {
                 name: "solver".into(),
@@ -92,7 +135,7 @@ impl FittedMethod for CalmFlow {
             if self.params.prompt_use.has_prefix() {
                 self.reader.check_length(condition, told)?;
             }
-            self.solve(told, x0, draws.temperature, rng)
+            self.solve(told, x0, draws, rng)
         };
         generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, seed, &solve)
     }

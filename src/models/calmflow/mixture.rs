@@ -48,6 +48,8 @@ pub(super) struct Present<'a> {
     pub(super) source: &'a [f32],
     /// The condition's shift of the means: (n_dims), or nothing.
     pub(super) centre: &'a [f32],
+    /// The hidden numbers that means are read from, where guidance moves them: (n_states, n_hidden).
+    pub(super) guided: Option<&'a Tensor>,
 }
 
 impl Mixture {
@@ -136,6 +138,8 @@ impl Mixture {
     ) -> Result<Vec<f32>> {
         let (n_dims, n_components) = (self.n_dims, self.n_components);
         let outputs = values(&self.output.forward(hidden)?)?;
+        let guided =
+            present.guided.map(|guided| Ok::<_, crate::Error>(values(&self.output.forward(guided)?)?)).transpose()?;
         let gates = values(&self.gates)?;
         let gate = |kind: usize, component: usize| {
             let start = ((kind * self.n_steps + step) * n_components + component) * n_dims;
@@ -144,10 +148,12 @@ impl Mixture {
         let (weight, deviation) = self.path.step(step, self.n_steps);
         let is_last = step + 1 == self.n_steps;
         let mut next = Vec::with_capacity(present.now.len());
-        let states = outputs.chunks_exact(n_components * (2 * n_dims + 1)).zip(present.now.chunks_exact(n_dims));
-        for ((output, now), source) in states.zip(present.source.chunks_exact(n_dims)) {
+        let n_outputs = n_components * (2 * n_dims + 1);
+        let outputs = outputs.chunks_exact(n_outputs).zip(guided.as_ref().unwrap_or(&outputs).chunks_exact(n_outputs));
+        let states = outputs.zip(present.now.chunks_exact(n_dims));
+        for (((output, guided), now), source) in states.zip(present.source.chunks_exact(n_dims)) {
             let component = choose(&output[2 * n_components * n_dims..], rng);
-            let (means, logs) = output.split_at(n_components * n_dims);
+            let (means, logs) = (guided, &output[n_components * n_dims..]);
             let (means, logs) = (&means[component * n_dims..], &logs[component * n_dims..]);
             let (a, b, s) = (gate(0, component), gate(1, component), gate(2, component));
             for d in 0..n_dims {

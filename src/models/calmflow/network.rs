@@ -42,6 +42,8 @@ pub(super) struct Network {
     words: Option<Tensor>,
     word_positions: Option<Tensor>,
     conditions: ConditionReader,
+    /// Embeds a row of evidence as a token before the flow's tokens.
+    evidence: Option<Linear>,
     to_shift: Option<Linear>,
     transformer: Transformer,
     pub(super) decoder: Decoder,
@@ -90,6 +92,10 @@ impl Network {
         let time = parameters.tensor("time", &[params.n_steps, 1, 1, width], Start::Normal(0.02))?;
         let space = parameters.tensor("space", &[params.n_spatial, width], Start::Normal(0.02))?;
         let conditions = ConditionReader::new(summed, ConditionReader::inputs(parameters, sizes.n_inputs, width)?);
+        let evidence = sizes
+            .n_evidence
+            .map(|n| Linear::new(parameters, "evidence", n, width, 0.7 / (n as f32).sqrt()))
+            .transpose()?;
         let to_shift = conditions
             .reads()
             .then(|| Linear::new(parameters, "to_shift", width, width, 0.7 / (width as f32).sqrt()))
@@ -101,7 +107,7 @@ impl Network {
             }
             DecoderKind::Variational => Decoder::Variational(Variational::new(parameters, &params, sizes.n_dims)?),
         };
-        let mask = Arc::new(Mask::by_blocks(params.order()));
+        let mask = Arc::new(Mask::windowed(params.order(), params.window.unwrap_or(params.n_steps)));
         Ok(Self {
             params,
             sizes,
@@ -111,6 +117,7 @@ impl Network {
             words,
             word_positions,
             conditions,
+            evidence,
             to_shift,
             transformer,
             decoder,
@@ -118,18 +125,62 @@ impl Network {
         })
     }
 
-    pub(super) fn read_prompts(&self, prompts: &Prompts) -> Result<Conditioning> {
-        let prefixes = match (&self.words, &self.word_positions) {
-            (Some(words), Some(positions)) if prompts.n_tokens > 0 => {
+    /// Tokens of the words of a prompt that can be read as a prefix.
+    fn n_words(&self, length: usize) -> usize {
+        if self.words.is_some() { length.min(self.sizes.n_prompt_tokens) } else { 0 }
+    }
+
+    /// The number of tokens before the flow's tokens, for each condition.
+    fn prefix_lengths(&self, prompts: &Prompts) -> Vec<usize> {
+        let lengths = prompts.lengths.iter().zip(&prompts.n_evidence);
+        lengths.map(|(&length, n_evidence)| self.n_words(length) + n_evidence).collect()
+    }
+
+    /// The embedded tokens before the flow's tokens, evidence first, padded at the end: (n_prompts · n_tokens, width).
+    fn prefix_tokens(&self, prompts: &Prompts) -> Result<Option<Tensor>> {
+        let n_words = self.n_words(prompts.n_tokens);
+        let words = match (&self.words, &self.word_positions) {
+            (Some(words), Some(positions)) if n_words > 0 => {
                 let embedded = words.index_select(&prompts.tokens, 0)?;
-                let n_tokens = prompts.n_tokens.min(self.sizes.n_prompt_tokens);
-                let positions = positions.narrow(0, 0, n_tokens)?.flatten_all()?;
+                let positions = positions.narrow(0, 0, n_words)?.flatten_all()?;
                 let rows = embedded.reshape((prompts.n_prompts, prompts.n_tokens, self.params.transformer.width))?;
-                let rows = rows.narrow(1, 0, n_tokens)?.flatten_from(1)?;
-                let rows = add_bias(&rows, &positions)?.reshape((prompts.n_prompts * n_tokens, ()))?;
-                Some(self.transformer.encode_prefixes(&rows, n_tokens)?)
+                let rows = rows.narrow(1, 0, n_words)?.flatten_from(1)?;
+                Some(add_bias(&rows, &positions)?.reshape((prompts.n_prompts * n_words, ()))?)
             }
             _ => None,
+        };
+        let evidence = match (&self.evidence, &prompts.evidence) {
+            (Some(map), Some(rows)) => map.forward(rows)?,
+            _ => return Ok(words),
+        };
+        let n_evidence = evidence.dim(0)?;
+        let lengths = self.prefix_lengths(prompts);
+        let n_tokens = lengths.iter().copied().max().unwrap_or(0);
+        let (mut order, mut first) = (Vec::with_capacity(prompts.n_prompts * n_tokens), 0);
+        for (prompt, &n_own) in prompts.n_evidence.iter().enumerate() {
+            let start = order.len();
+            order.extend((first..first + n_own).map(|row| row as u32));
+            let word = n_evidence + prompt * n_words;
+            order.extend((word..word + self.n_words(prompts.lengths[prompt])).map(|row| row as u32));
+            // Nothing that counts looks at padding, so any row will do.
+            order.resize(start + n_tokens, 0);
+            first += n_own;
+        }
+        let rows = match words {
+            Some(words) => Tensor::cat(&[&evidence, &words], 0)?,
+            None => evidence,
+        };
+        let order = Tensor::from_vec(order, prompts.n_prompts * n_tokens, rows.device())?;
+        Ok(Some(rows.index_select(&order, 0)?))
+    }
+
+    pub(super) fn read_prompts(&self, prompts: &Prompts) -> Result<Conditioning> {
+        let prefixes = match self.prefix_tokens(prompts)? {
+            Some(rows) => {
+                let n_tokens = rows.dim(0)? / prompts.n_prompts;
+                Some(self.transformer.encode_prefixes(&rows, n_tokens)?)
+            }
+            None => None,
         };
         let meaning = self.conditions.read(prompts)?;
         let (mut shift, mut centre) = (None, None);
@@ -143,12 +194,11 @@ impl Network {
     }
 
     fn arrangement(&self, prompts: &Prompts) -> Arrangement {
-        let lengths = prompts.lengths.iter().map(|&length| length.min(self.sizes.n_prompt_tokens)).collect();
         Arrangement {
             n_heads: self.params.transformer.n_heads,
             mask: self.mask.clone(),
             prefix_of_sequence: prompts.of_sequence.clone(),
-            prefix_lengths: Arc::new(lengths),
+            prefix_lengths: Arc::new(self.prefix_lengths(prompts)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 use super::generate::CalmFlow;
 use super::network::{Decoder, Network};
@@ -49,7 +50,7 @@ impl CalmFlowObjective {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        let reader = Reader::fit(embedding, conditions, template, (params.centre, params.source), seed)?;
+        let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
         let mut parameters = Parameters::draw(seed, &Device::Cpu);
         let network = Network::new(&mut parameters, params, reader.sizes())?;
@@ -83,7 +84,14 @@ impl Objective for CalmFlowObjective {
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let (prompts, trajectories) = self.draw_minibatch(rng)?;
         let conditioning = self.network.read_prompts(&prompts)?;
-        let hidden = self.network.hidden(&trajectories.present()?, &prompts, &conditioning)?;
+        let mut states = trajectories.present()?;
+        if self.params.history_noise > 0.0 {
+            let noise = f64::from(self.params.history_noise);
+            let draws: Vec<f32> = (0..states.elem_count()).map(|_| StandardNormal.sample(rng)).collect();
+            states = (states
+                + (Tensor::from_vec(draws, (trajectories.n_states(), trajectories.n_dims), &Device::Cpu)? * noise)?)?;
+        }
+        let hidden = self.network.hidden(&states, &prompts, &conditioning)?;
         match &self.network.decoder {
             Decoder::Mixture(mixture) => {
                 let centre = conditioning.centre.as_ref();

@@ -6,7 +6,8 @@ use crate::flow::{Coupling, Path};
 use crate::language::mask::TokenOrder;
 use crate::language::transformer::TransformerParams;
 use crate::models::guide::Centre;
-use crate::models::minibatch::MinibatchParams;
+use crate::models::minibatch::{MinibatchParams, check_dropout};
+use crate::models::reader::ReaderParams;
 use crate::models::source::Source;
 use crate::{Error, Result};
 
@@ -62,6 +63,14 @@ pub struct CalmFlowParams {
     pub source: Source,
     /// How source points are paired with cells.
     pub coupling: Coupling,
+    /// Points in time that a token sees, its own among them; all if absent.
+    pub window: Option<usize>,
+    /// Standard deviation of noise on the states that the network reads while it is fitted; the data have one.
+    pub history_noise: f32,
+    /// The probability with which a condition is hidden in training; guidance needs it above zero.
+    pub condition_dropout: f64,
+    /// Whether moments of the control and of the components stand before the flow's tokens.
+    pub evidence: bool,
     /// Steps of flow time; the paper's 16 time points are 15 steps.
     pub n_steps: usize,
     /// Spatial tokens per state (K).
@@ -89,6 +98,10 @@ impl CalmFlowParams {
             path: Path::Bridge { sigma: 0.5 },
             source: Source::Noise,
             coupling: Coupling::Independent,
+            window: None,
+            history_noise: 0.0,
+            condition_dropout: 0.0,
+            evidence: false,
             n_steps: 4,
             n_spatial: 1,
             n_trajectories: 1,
@@ -110,6 +123,11 @@ impl CalmFlowParams {
         TokenOrder { n_steps: self.n_steps, n_trajectories: self.n_trajectories, n_spatial: self.n_spatial }
     }
 
+    /// What is read of conditions.
+    pub fn reader(&self) -> ReaderParams {
+        ReaderParams { centre: self.centre, source: self.source, evidence: self.evidence }
+    }
+
     /// The size of a minibatch; a sequence holds cells of one condition.
     pub fn minibatch(&self) -> MinibatchParams {
         MinibatchParams {
@@ -118,6 +136,7 @@ impl CalmFlowParams {
             multiple: self.n_trajectories,
             coupling: self.coupling,
             sigma: self.path.sigma(),
+            condition_dropout: self.condition_dropout,
         }
     }
 
@@ -130,6 +149,7 @@ impl CalmFlowParams {
         };
         for (name, value) in [
             ("time-steps", self.n_steps),
+            ("window", self.window.unwrap_or(1)),
             ("spatial-tokens", self.n_spatial),
             ("trajectories", self.n_trajectories),
             ("mixture-components", self.n_mixture),
@@ -143,6 +163,10 @@ impl CalmFlowParams {
         if !(self.path.sigma() >= 0.0 && self.path.sigma().is_finite()) {
             return invalid("sigma", self.path.sigma().to_string(), "it must be zero or above");
         }
+        if !(self.history_noise >= 0.0 && self.history_noise.is_finite()) {
+            return invalid("history-noise", self.history_noise.to_string(), "it must be zero or above");
+        }
+        check_dropout(self.condition_dropout)?;
         if self.coupling == Coupling::Entropic && self.path.sigma() == 0.0 {
             return invalid(
                 "coupling",

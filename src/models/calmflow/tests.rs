@@ -59,12 +59,20 @@ fn training(n_steps: usize) -> TrainingParams {
 
 #[test]
 fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
-    for (decoder, prompt_use) in [
-        (DecoderKind::Mixture, PromptUse::Both),
-        (DecoderKind::Mixture, PromptUse::Sum),
-        (DecoderKind::Variational, PromptUse::Prefix),
+    let everything = CalmFlowParams {
+        evidence: true,
+        window: Some(2),
+        history_noise: 0.1,
+        condition_dropout: 0.3,
+        ..params(DecoderKind::Mixture, PromptUse::Both)
+    };
+    for params in [
+        params(DecoderKind::Mixture, PromptUse::Both),
+        params(DecoderKind::Mixture, PromptUse::Sum),
+        params(DecoderKind::Variational, PromptUse::Prefix),
+        everything,
     ] {
-        let objective = objective(params(decoder, prompt_use));
+        let objective = objective(params);
         let mut state = State::new(objective.slots());
         // Away from the start, where some tensors are zero and their neighbours have no gradient yet.
         fit(&objective, &mut state, &training(5), &mut |_, _| Ok(())).unwrap();
@@ -96,8 +104,11 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
 
 #[test]
 fn the_cache_gives_what_whole_sequences_give() {
-    for prompt_use in [PromptUse::Sum, PromptUse::Both] {
-        let objective = objective(params(DecoderKind::Mixture, prompt_use));
+    for (prompt_use, evidence, window) in
+        [(PromptUse::Sum, false, None), (PromptUse::Both, false, Some(2)), (PromptUse::Both, true, Some(1))]
+    {
+        let params = CalmFlowParams { evidence, window, ..params(DecoderKind::Mixture, prompt_use) };
+        let objective = objective(params);
         let (prompts, trajectories) = objective.draw_minibatch(&mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         let network = objective.network();
         let conditioning = network.read_prompts(&prompts).unwrap();
@@ -189,4 +200,37 @@ fn unknown_components_are_refused_with_near_names() {
     let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).to_model().unwrap();
     let error = model.generate(&condition("A+C"), 5, Draws::default(), 0).unwrap_err().to_string();
     assert!(error.contains("`C` is unknown"), "{error}");
+}
+
+#[test]
+fn guidance_goes_from_the_law_of_all_conditions_through_that_of_one() {
+    for decoder in [DecoderKind::Mixture, DecoderKind::Variational] {
+        let params = CalmFlowParams {
+            centre: crate::models::guide::Centre::None,
+            condition_dropout: 0.3,
+            ..params(decoder, PromptUse::Both)
+        };
+        let objective = objective(params);
+        let mut state = State::new(objective.slots());
+        fit(&objective, &mut state, &training(100), &mut |_, _| Ok(())).unwrap();
+        let model = objective.to_model().unwrap();
+        let generate = |text: &str, guidance: f32| {
+            model.generate(&condition(text), 40, Draws { guidance, ..Draws::default() }, 1).unwrap()
+        };
+        // Where cells are measured from one point, nothing but the condition tells these apart.
+        if decoder == DecoderKind::Variational {
+            assert_eq!(generate("A+B", 0.0), generate("control", 0.0));
+        }
+        assert_eq!(generate("A+B", 1.0), model.generate(&condition("A+B"), 40, Draws::default(), 1).unwrap());
+        let effect = |guidance: f32| {
+            let mean = |text: &str| generate(text, guidance).mean_axis(Axis(0)).unwrap()[1];
+            mean("A+B") - mean("control")
+        };
+        let [none, one, two] = [0.0, 1.0, 2.0].map(effect);
+        assert!(none < one && one < two, "{decoder:?}: {none} {one} {two}");
+    }
+    let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).to_model().unwrap();
+    let guided = Draws { guidance: 2.0, ..Draws::default() };
+    let error = model.generate(&condition("A"), 5, guided, 0).unwrap_err().to_string();
+    assert!(error.contains("--condition-dropout"), "{error}");
 }

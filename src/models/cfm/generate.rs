@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 use ndarray::{Array2, ArrayView2};
 
-use super::network::Network;
+use super::network::{Conditioning, Network};
 use super::params::CfmParams;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
@@ -36,15 +36,29 @@ impl Cfm {
         Ok(Self { reader, params, tensors, network })
     }
 
+    /// Carries source points along v_none + G (v_condition − v_none), G the guidance.
+    ///
     /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
     fn solve(&self, told: &Told, x0: ArrayView2<f32>, draws: Draws) -> Result<Vec<f32>> {
         let (n, n_dims) = x0.dim();
-        let prompts = Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n])?;
-        let conditioning = self.network.read(&prompts)?;
-        let velocity = |t: f32, x: &Array2<f32>| {
-            let velocity = values(&self.network.velocity(x.view(), &vec![t; n], &conditioning)?)?;
+        let read =
+            |told: &Told| self.network.read(&Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n])?);
+        let conditioning = read(told)?;
+        let none = if draws.guidance == 1.0 { None } else { Some(read(&self.reader.nothing())?) };
+        let field = |t: f32, x: &Array2<f32>, conditioning: &Conditioning| {
+            let velocity = values(&self.network.velocity(x.view(), &vec![t; n], conditioning)?)?;
             let shape = |source| Error::backend("collecting velocities", source);
             Array2::from_shape_vec((n, n_dims), velocity).map_err(shape)
+        };
+        let velocity = |t: f32, x: &Array2<f32>| {
+            let own = field(t, x, &conditioning)?;
+            match &none {
+                Some(none) => {
+                    let none = field(t, x, none)?;
+                    Ok(&none + &((own - &none) * draws.guidance))
+                }
+                None => Ok(own),
+            }
         };
         let start = x0.mapv(|value| draws.temperature * value);
         Ok(draws.solver.unwrap_or_default().solve(start, &velocity)?.into_iter().collect())
@@ -71,6 +85,7 @@ impl FittedMethod for Cfm {
     /// The temperature scales the noise that the flow starts from.
     fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
         draws.check()?;
+        draws.check_guidance(self.name(), self.params.condition_dropout)?;
         if self.params.source == Source::Control && draws.temperature != 1.0 {
             return Err(Error::InvalidParameter {
                 name: "temperature".into(),

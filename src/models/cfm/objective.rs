@@ -47,7 +47,7 @@ impl CfmObjective {
         seed: u64,
     ) -> Result<Self> {
         params.check()?;
-        let reader = Reader::fit(embedding, conditions, template, (params.centre, params.source), seed)?;
+        let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
         let mut parameters = Parameters::draw(seed, &Device::Cpu);
         let network = Network::new(&mut parameters, &params, reader.sizes())?;

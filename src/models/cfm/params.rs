@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::{Coupling, Spread};
 use crate::models::guide::Centre;
-use crate::models::minibatch::MinibatchParams;
+use crate::models::minibatch::{MinibatchParams, check_dropout};
+use crate::models::reader::ReaderParams;
 use crate::models::source::Source;
 use crate::{Error, Result};
 
@@ -56,6 +57,8 @@ pub struct CfmParams {
     pub n_layers: usize,
     /// σ of the conditional path; the data have unit standard deviation.
     pub sigma: f32,
+    /// The probability with which a condition is hidden in training; guidance needs it above zero.
+    pub condition_dropout: f64,
     /// Cells per training step.
     pub n_cells: usize,
     /// Conditions per training step.
@@ -73,6 +76,7 @@ impl CfmParams {
             width: 256,
             n_layers: 3,
             sigma: 0.0,
+            condition_dropout: 0.0,
             n_cells: 256,
             n_prompts: 32,
         };
@@ -91,6 +95,11 @@ impl CfmParams {
         }
     }
 
+    /// What is read of conditions.
+    pub fn reader(&self) -> ReaderParams {
+        ReaderParams { centre: self.centre, source: self.source, evidence: false }
+    }
+
     /// The size of a minibatch, and its coupling.
     pub fn minibatch(&self) -> MinibatchParams {
         MinibatchParams {
@@ -99,6 +108,7 @@ impl CfmParams {
             multiple: 1,
             coupling: self.variant.coupling(),
             sigma: self.sigma,
+            condition_dropout: self.condition_dropout,
         }
     }
 
@@ -121,6 +131,7 @@ impl CfmParams {
         if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
             return invalid("sigma", self.sigma.to_string(), "it must be zero or above");
         }
+        check_dropout(self.condition_dropout)?;
         if self.variant == Variant::CfmSb && self.sigma == 0.0 {
             return invalid("sigma", "0".into(), "`cfm-sb` needs it above zero; without noise it is `cfm-ot`");
         }

@@ -105,7 +105,10 @@ fn a_variant_decides_coupling_and_path() {
 fn a_law_with_two_modes_is_learned_and_a_seed_gives_the_same_cells() {
     for variant in VARIANTS {
         let n_prompts = if variant == Variant::Cfm { 4 } else { 2 };
-        let (objective, _) = fitted(CfmParams { width: 48, n_cells: 128, n_prompts, ..params(variant) }, 1500);
+        let objective = objective(CfmParams { width: 32, n_cells: 96, n_prompts, ..params(variant) });
+        let mut state = State::new(objective.slots());
+        let quick = TrainingParams { learning_rate: 5e-3, ..training(700) };
+        fit(&objective, &mut state, &quick, &mut |_, _| Ok(())).unwrap();
         let model = objective.to_model().unwrap();
         let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
         let points = generate();
@@ -185,7 +188,7 @@ fn solvers_agree_and_temperature_scales_the_noise_of_the_source() {
 
 #[test]
 fn flows_from_control_cells_start_at_control_cells() {
-    let (objective, _) = fitted(CfmParams { source: Source::Control, ..params(Variant::CfmOt) }, 800);
+    let (objective, _) = fitted(CfmParams { source: Source::Control, ..params(Variant::CfmOt) }, 500);
     let model = objective.to_model().unwrap();
     let points = model.generate(&condition("A+B"), 300, Draws::default(), 2).unwrap();
     let mean = points.mean_axis(Axis(0)).unwrap();
@@ -202,4 +205,25 @@ fn flows_from_control_cells_start_at_control_cells() {
     let warm = Draws { temperature: 0.5, ..Draws::default() };
     let error = model.generate(&condition("A"), 3, warm, 0).unwrap_err().to_string();
     assert!(error.contains("--source control"), "{error}");
+}
+
+#[test]
+fn guidance_goes_from_the_law_of_all_conditions_through_that_of_one() {
+    let params = CfmParams { centre: Centre::None, condition_dropout: 0.3, ..params(Variant::Cfm) };
+    let model = fitted(params, 200).0.to_model().unwrap();
+    let generate = |text: &str, guidance: f32| {
+        model.generate(&condition(text), 40, Draws { guidance, ..Draws::default() }, 1).unwrap()
+    };
+    // Where cells are measured from one point, nothing but the condition tells these apart.
+    assert_eq!(generate("A+B", 0.0), generate("control", 0.0));
+    let effect = |guidance: f32| {
+        let mean = |text: &str| generate(text, guidance).mean_axis(Axis(0)).unwrap()[1];
+        mean("A+B") - mean("control")
+    };
+    let [one, two] = [1.0, 2.0].map(effect);
+    assert!(0.0 < one && one < two, "{one} {two}");
+    let plain = fitted(self::params(Variant::Cfm), 3).0.to_model().unwrap();
+    let guided = Draws { guidance: 2.0, ..Draws::default() };
+    let error = plain.generate(&condition("A"), 5, guided, 0).unwrap_err().to_string();
+    assert!(error.contains("--condition-dropout"), "{error}");
 }

@@ -59,6 +59,14 @@ pub struct FitParams {
     pub mixture_components: Option<usize>,
     /// Noise of the path between source and cell; 0 is the straight path.
     pub sigma: Option<f32>,
+    /// Points in time that a token sees; all if absent (calmflow).
+    pub window: Option<usize>,
+    /// Noise on the states that the network reads while it is fitted (calmflow).
+    pub history_noise: Option<f32>,
+    /// Tell moments of the control and of the components as tokens (calmflow).
+    pub evidence: bool,
+    /// The probability with which a condition is hidden in training, for guidance.
+    pub condition_dropout: f64,
     /// Weight of the variational decoder's divergence (calmflow).
     pub beta: Option<f64>,
     /// Cells per training step.
@@ -66,7 +74,7 @@ pub struct FitParams {
     /// Conditions per training step.
     pub prompts_per_step: Option<usize>,
     /// Peak learning rate.
-    pub learning_rate: f64,
+    pub learning_rate: Option<f64>,
     /// Weight decay.
     pub weight_decay: f64,
     /// Decay of the running mean of the weights, which makes the model; 0 takes the last weights.
@@ -106,10 +114,14 @@ impl Default for FitParams {
             trajectories: None,
             mixture_components: None,
             sigma: None,
+            window: None,
+            history_noise: None,
+            evidence: false,
+            condition_dropout: 0.0,
             beta: None,
             cells_per_step: None,
             prompts_per_step: None,
-            learning_rate: 2e-3,
+            learning_rate: None,
             weight_decay: 1.0,
             average: 0.0,
             validation_conditions: 0,
@@ -165,6 +177,10 @@ impl FitParams {
             n_spatial: self.spatial_tokens.unwrap_or(own.n_spatial),
             n_trajectories: self.trajectories.unwrap_or(own.n_trajectories),
             n_mixture: self.mixture_components.unwrap_or(own.n_mixture),
+            window: self.window,
+            history_noise: self.history_noise.unwrap_or(own.history_noise),
+            evidence: self.evidence,
+            condition_dropout: self.condition_dropout,
             beta: self.beta.unwrap_or(own.beta),
             n_cells: self.cells_per_step.unwrap_or(own.n_cells),
             n_prompts: self.prompts_per_step.unwrap_or(n_prompts),
@@ -181,6 +197,9 @@ impl FitParams {
             ("spatial-tokens", self.spatial_tokens.is_some()),
             ("trajectories", self.trajectories.is_some()),
             ("mixture-components", self.mixture_components.is_some()),
+            ("window", self.window.is_some()),
+            ("history-noise", self.history_noise.is_some()),
+            ("evidence", self.evidence),
             ("beta", self.beta.is_some()),
         ];
         if let Some((name, _)) = foreign.into_iter().find(|(_, given)| *given) {
@@ -209,6 +228,7 @@ impl FitParams {
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             sigma: self.sigma.unwrap_or(own.sigma),
+            condition_dropout: self.condition_dropout,
             n_cells: self.cells_per_step.unwrap_or(own.n_cells),
             n_prompts: self.prompts_per_step.unwrap_or(own.n_prompts),
             ..own
@@ -219,7 +239,7 @@ impl FitParams {
     pub fn training(&self) -> TrainingParams {
         TrainingParams {
             n_steps: self.steps.unwrap_or(0),
-            learning_rate: self.learning_rate,
+            learning_rate: self.learning_rate.unwrap_or(self.method.learning_rate()),
             weight_decay: self.weight_decay,
             clip: 1.0,
             seed: self.seed,
@@ -238,7 +258,9 @@ impl FitParams {
         if self.steps == Some(0) {
             return invalid("steps", "0".into(), "at least one step is needed");
         }
-        for (name, value) in [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.learning_rate)] {
+        for (name, value) in
+            [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.training().learning_rate)]
+        {
             if !(value > 0.0 && value.is_finite()) {
                 return invalid(name, value.to_string(), "it must be above zero");
             }

@@ -34,6 +34,8 @@ pub struct PredictParams {
     pub cells: usize,
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
+    /// How far from the law of all conditions to that of the condition; 1 is the condition's.
+    pub guidance: f32,
     /// How the velocity of a cfm is followed; adaptively if absent.
     pub solver: Option<Solver>,
     /// Seed of everything drawn.
@@ -52,6 +54,7 @@ impl Default for PredictParams {
             held_out: false,
             cells: 500,
             temperature: 1.0,
+            guidance: 1.0,
             solver: None,
             seed: 0,
             force: false,
@@ -77,7 +80,7 @@ impl PredictParams {
 
     /// How cells are drawn.
     pub fn draws(&self) -> Draws {
-        Draws { temperature: self.temperature, solver: self.solver }
+        Draws { temperature: self.temperature, guidance: self.guidance, solver: self.solver }
     }
 }
 
@@ -156,6 +159,7 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "covariates": params.covariates,
         "cells": params.cells,
         "temperature": params.temperature,
+        "guidance": params.guidance,
         "solver": params.solver,
         "seed": params.seed,
     }))
