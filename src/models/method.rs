@@ -6,16 +6,18 @@ use candle_core::Tensor;
 use ndarray::{Array2, ArrayView2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
+use crate::language::kernels::alone;
+use crate::numbers::fill_normal;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
 use crate::{Error, Result};
 
 /// Rows of a network that are generated together.
-const ROWS: usize = 512;
+const ROWS: usize = 256;
 
 /// How cells are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,7 +87,8 @@ pub trait FittedMethod: Send + Sync {
 }
 
 /// Generates cells of one condition block by block: `solve` takes what is told of the condition and source points
-/// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own.
+/// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own, so that the number of
+/// threads changes nothing.
 ///
 /// The number of cells of a block is a multiple of `multiple`, the cells that share a row of the network.
 ///
@@ -97,22 +100,26 @@ pub(super) fn generate_in_blocks(
     n_cells: usize,
     multiple: usize,
     seed: u64,
-    solve: &dyn Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>>,
+    solve: &(dyn Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync),
 ) -> Result<Array2<f32>> {
     let view = reader.guide.view(condition)?;
     let told = reader.told(condition, &view)?;
     let n_dims = reader.guide.n_dims();
+    let shape = |source| Error::backend("collecting generated cells", source);
     let n_rows = n_cells.div_ceil(multiple);
-    let mut points = Vec::with_capacity(n_rows * multiple * n_dims);
-    for (block, start) in (0..n_rows).step_by(ROWS).enumerate() {
+    let generate = |block: usize| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(block as u64);
-        let n = ROWS.min(n_rows - start) * multiple;
-        let x0 = Array2::from_shape_simple_fn((n, n_dims), || StandardNormal.sample(&mut rng));
-        points.extend(solve(&told, x0.view(), &mut rng)?);
-    }
+        let n = ROWS.min(n_rows - block * ROWS) * multiple;
+        let mut x0 = vec![0.0; n * n_dims];
+        fill_normal(&mut rng, &mut x0);
+        let x0 = ArrayView2::from_shape((n, n_dims), &x0).map_err(shape)?;
+        alone(|| solve(&told, x0, &mut rng))
+    };
+    // Every block keeps to its thread, so that its numbers stay near and nothing waits.
+    let blocks: Vec<Vec<f32>> = (0..n_rows.div_ceil(ROWS)).into_par_iter().map(generate).collect::<Result<_>>()?;
+    let mut points = blocks.concat();
     points.truncate(n_cells * n_dims);
-    let shape = |source| Error::backend("collecting generated cells", source);
     let points = Array2::from_shape_vec((n_cells, n_dims), points).map_err(shape)?;
     Ok(reader.guide.restore(points.view(), &view.centre))
 }
