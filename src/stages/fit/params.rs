@@ -103,7 +103,7 @@ impl Default for FitParams {
             seed: 0,
             prompt: None,
             prompt_use: None,
-            centre: Centre::Additive,
+            centre: Centre::Interaction,
             source: Source::default(),
             coupling: None,
             width: None,
