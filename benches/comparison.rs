@@ -86,8 +86,19 @@ fn formulations() -> Vec<Setting> {
         setting("mixture components 8", |params| params.mixture_components = Some(8)),
         setting("prompt prefix", |params| params.prompt_use = Some(PromptUse::Prefix)),
         setting("prompt both", |params| params.prompt_use = Some(PromptUse::Both)),
-        setting("no average", |params| params.average = 0.0),
-        setting("early stopping", |params| params.validation_conditions = 2),
+        setting("average .99", |params| params.average = 0.99),
+        setting("no inputs", |params| params.inputs = false),
+        setting("evidence tokens", |params| {
+            params.evidence = true;
+            params.prompt_use = Some(PromptUse::Both);
+        }),
+        setting("window 1", |params| params.window = Some(1)),
+        setting("history noise .05", |params| params.history_noise = Some(0.05)),
+        setting("width 128", |params| params.width = Some(128)),
+        Setting {
+            draws: Draws { guidance: 1.5, ..Draws::default() },
+            ..setting("guidance 1.5", |params| params.condition_dropout = 0.1)
+        },
         drawn("temperature 0.8", 0.8),
     ]
 }
@@ -166,12 +177,7 @@ impl Screen {
         let template = Template::parse(&Template::plain(&self.covariates), &self.covariates).unwrap();
         let params = FitParams { seed, ..setting.params.clone() };
         let choices = params.choices().unwrap();
-        let (mut embedding, mut conditions) = (self.embedding.clone(), self.conditions.clone());
-        let mut validation = Vec::new();
-        if params.validation_conditions > 0 {
-            validation = keep_some(&mut embedding, &mut conditions, params.validation_conditions, seed);
-        }
-        let fitting = choices.begin(embedding.view(), &conditions, template, seed).unwrap();
+        let fitting = choices.begin(self.embedding.view(), &self.conditions, template, seed).unwrap();
         let mut training = params.training();
         let mut state = State::with_average(fitting.slots(), params.average).unwrap();
         let start =
@@ -186,36 +192,8 @@ impl Screen {
         training.n_steps = (budget * N_MEASURED as f64 / (cpu_seconds() - from)) as usize;
         state.restore(&start).unwrap();
         let (started, n_steps) = (cpu_seconds(), training.n_steps);
-        let (mut best, mut kept) = (f64::INFINITY, BTreeMap::new());
-        fit(&*fitting, &mut state, &training, &mut |progress, state| {
-            if !validation.is_empty() && progress.step % (n_steps / 20).max(1) == 0 {
-                state.exchange_average()?;
-                let model = fitting.model()?;
-                let mut score = 0.0;
-                for (condition, real, scale) in &validation {
-                    let generated = model.generate(condition, real.nrows(), setting.draws, seed)?;
-                    let gamma = gamma_median(real.view())?;
-                    score += energy(real.view(), generated.view())? / scale[0]
-                        + mmd2_rbf(real.view(), generated.view(), gamma)? / scale[1];
-                }
-                if score < best {
-                    best = score;
-                    let copy = |slot: &scflow::training::optimizer::Slot| {
-                        (slot.name.clone(), slot.variable.as_tensor().copy().unwrap())
-                    };
-                    kept = state.slots.iter().map(copy).collect();
-                }
-                state.exchange_average()?;
-            }
-            Ok(())
-        })
-        .unwrap();
+        fit(&*fitting, &mut state, &training, &mut |_, _| Ok(())).unwrap();
         state.exchange_average().unwrap();
-        for slot in &state.slots {
-            if let Some(tensor) = kept.get(&slot.name) {
-                slot.variable.set(tensor).unwrap();
-            }
-        }
         let seconds = cpu_seconds() - started;
         let model = fitting.model().unwrap();
         for (condition, real) in &self.held_out {
@@ -224,61 +202,6 @@ impl Screen {
             self.print(&of, condition, real.view(), generated.view());
         }
     }
-}
-
-type Kept = Vec<(Condition, Array2<f32>, [f64; 2])>;
-
-/// Takes perturbations, or strata where there are no combinations, out of the training cells.
-fn keep_some(embedding: &mut Array2<f32>, conditions: &mut Vec<Condition>, n: usize, seed: u64) -> Kept {
-    let mut all = conditions.clone();
-    all.sort();
-    all.dedup();
-    let combined = all.iter().any(|condition| condition.perturbation.components().len() > 1);
-    let mut candidates: Vec<String> = all
-        .iter()
-        .filter(|condition| condition.perturbation.components().len() > usize::from(combined))
-        .filter(|condition| {
-            let alone =
-                |component: &String| all.iter().any(|other| other.perturbation.components() == [component.clone()]);
-            condition.perturbation.components().iter().all(alone)
-        })
-        .map(|condition| if combined { condition.perturbation.to_string() } else { condition.to_string() })
-        .collect();
-    candidates.dedup();
-    candidates.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    candidates.truncate(n);
-    let is_kept = |condition: &Condition| {
-        candidates.contains(&if combined { condition.perturbation.to_string() } else { condition.to_string() })
-    };
-    let (mut kept, mut rest) = (BTreeMap::<Condition, Vec<usize>>::new(), Vec::new());
-    for (row, condition) in conditions.iter().enumerate() {
-        if is_kept(condition) {
-            kept.entry(condition.clone()).or_default().push(row);
-        } else {
-            rest.push(row);
-        }
-    }
-    let controls = |of: &Condition| -> Vec<usize> {
-        let fits =
-            |row: &usize| conditions[*row].perturbation.is_control() && conditions[*row].covariates == of.covariates;
-        (0..conditions.len()).filter(fits).collect()
-    };
-    let judged = kept
-        .into_iter()
-        .filter(|(_, rows)| rows.len() >= 10)
-        .map(|(condition, rows)| {
-            let (real, control) = (embedding.select(Axis(0), &rows), embedding.select(Axis(0), &controls(&condition)));
-            let gamma = gamma_median(real.view()).unwrap();
-            let scale = [
-                energy(real.view(), control.view()).unwrap().max(1e-6),
-                mmd2_rbf(real.view(), control.view(), gamma).unwrap().max(1e-6),
-            ];
-            (condition, real, scale)
-        })
-        .collect();
-    (*embedding, *conditions) =
-        (embedding.select(Axis(0), &rest), rest.iter().map(|&row| conditions[row].clone()).collect());
-    judged
 }
 
 fn correlation(a: &Array1<f32>, b: &Array1<f32>) -> f64 {

@@ -49,6 +49,9 @@ struct Choices {
     /// What cells are measured from; an estimate is also told to the network.
     #[arg(long, value_enum, default_value_t = CentreOn::Interaction)]
     centre: CentreOn,
+    /// Do not tell the network that estimate in numbers.
+    #[arg(long)]
+    no_inputs: bool,
     /// Where flows start.
     #[arg(long, value_enum, default_value_t = SourceOf::Noise)]
     source: SourceOf,
@@ -150,6 +153,7 @@ impl Arguments {
             prompt: choices.prompt,
             prompt_use: calmflow.prompt_use.map(Into::into),
             centre: choices.centre.into(),
+            inputs: !choices.no_inputs,
             source: choices.source.into(),
             coupling: choices.coupling.map(Into::into),
             width: choices.width,

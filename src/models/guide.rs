@@ -37,6 +37,8 @@ pub struct View {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guide {
     centre: Centre,
+    /// Whether conditions are told in numbers.
+    has_inputs: bool,
     effects: Effects,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     interactions: Option<InteractionEffects>,
@@ -87,7 +89,7 @@ impl Guide {
             Centre::Interaction => Some(InteractionEffects::fit(embedding, conditions, seed)?),
             Centre::None | Centre::Additive => None,
         };
-        let mut guide = Self { centre, effects, interactions, mean, scale: spread.clone(), spread };
+        let mut guide = Self { centre, has_inputs: true, effects, interactions, mean, scale: spread.clone(), spread };
         if centre != Centre::None {
             let mut squares = Array1::<f64>::zeros(embedding.ncols());
             let mut centres = BTreeMap::new();
@@ -112,9 +114,15 @@ impl Guide {
         self.mean.len()
     }
 
+    /// The same guide, which moves cells but tells nothing in numbers.
+    pub fn without_inputs(self) -> Self {
+        Self { has_inputs: false, ..self }
+    }
+
     /// Number of numbers that describe a condition.
     pub fn n_inputs(&self) -> usize {
         match self.centre {
+            _ if !self.has_inputs => 0,
             Centre::None => 0,
             Centre::Additive => 2 * self.n_dims(),
             Centre::Interaction => 3 * self.n_dims() + 2,
@@ -145,7 +153,7 @@ impl Guide {
             (Centre::Additive, _) => {
                 let centre = self.effects.additive(condition)?;
                 let effect = &centre - &self.effects.control_mean(&condition.covariates)?;
-                let inputs = join(&[&((&centre - &self.mean) / &self.spread), &(effect / &self.spread)])?;
+                let inputs = self.join(&[&((&centre - &self.mean) / &self.spread), &(effect / &self.spread)])?;
                 Ok(View { centre, inputs })
             }
         }
@@ -169,13 +177,21 @@ impl Guide {
     fn view_of(&self, estimate: &Estimate) -> Result<View> {
         let additive = &estimate.control + &estimate.effect;
         let measured = Array1::from(vec![estimate.parts_measured, estimate.whole_measured]);
-        let inputs = join(&[
+        let inputs = self.join(&[
             &((additive - &self.mean) / &self.spread),
             &(&estimate.effect / &self.spread),
             &(&estimate.interaction / &self.spread),
             &measured,
         ])?;
         Ok(View { centre: estimate.mean(), inputs })
+    }
+
+    fn join(&self, parts: &[&Array1<f32>]) -> Result<Array1<f32>> {
+        if !self.has_inputs {
+            return Ok(Array1::zeros(0));
+        }
+        let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        concatenate(Axis(0), &parts).map_err(|source| Error::backend("joining the inputs of a condition", source))
     }
 
     /// Principal components → flow coordinates around a centre: (n_cells, n_dims) → the same.
@@ -205,11 +221,6 @@ fn moments(embedding: ArrayView2<f32>) -> (Array1<f64>, Array1<f64>) {
     }
     let n = embedding.nrows() as f64;
     (sum / n, squares.mapv(|squares| (squares / n).sqrt()))
-}
-
-fn join(parts: &[&Array1<f32>]) -> Result<Array1<f32>> {
-    let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    concatenate(Axis(0), &parts).map_err(|source| Error::backend("joining the inputs of a condition", source))
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Told {
 pub struct ReaderParams {
     /// What cells are measured from.
     pub centre: Centre,
+    /// Whether the estimate is told in numbers.
+    pub inputs: bool,
     /// Where flows start.
     pub source: Source,
     /// Whether moments of the control and of the components are told.
@@ -85,6 +87,7 @@ impl Reader {
         seed: u64,
     ) -> Result<Self> {
         let guide = Guide::fit(embedding, conditions, params.centre, seed)?;
+        let guide = if params.inputs { guide } else { guide.without_inputs() };
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         let prompts: Vec<String> = distinct.into_iter().map(|condition| template.fill(condition)).collect();
         let tokenizer = Tokenizer::fit(&prompts)?;

@@ -53,6 +53,8 @@ pub struct CalmFlowParams {
     pub decoder: DecoderKind,
     /// What cells are measured from.
     pub centre: Centre,
+    /// Whether the estimate is told to the network in numbers.
+    pub inputs: bool,
     /// How the prompt is used.
     pub prompt_use: PromptUse,
     /// The causal language model.
@@ -93,6 +95,7 @@ impl CalmFlowParams {
         let mixture = Self {
             decoder,
             centre: Centre::Interaction,
+            inputs: true,
             prompt_use: PromptUse::Sum,
             transformer: TransformerParams { width: 64, n_layers: 2, n_heads: 4 },
             path: Path::Bridge { sigma: 0.5 },
@@ -125,7 +128,7 @@ impl CalmFlowParams {
 
     /// What is read of conditions.
     pub fn reader(&self) -> ReaderParams {
-        ReaderParams { centre: self.centre, source: self.source, evidence: self.evidence }
+        ReaderParams { centre: self.centre, inputs: self.inputs, source: self.source, evidence: self.evidence }
     }
 
     /// The size of a minibatch; a sequence holds cells of one condition.

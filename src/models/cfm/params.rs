@@ -49,6 +49,8 @@ pub struct CfmParams {
     pub variant: Variant,
     /// What cells are measured from.
     pub centre: Centre,
+    /// Whether the estimate is told to the network in numbers.
+    pub inputs: bool,
     /// Where flows start.
     pub source: Source,
     /// Numbers per layer of the velocity field.
@@ -72,6 +74,7 @@ impl CfmParams {
         let independent = Self {
             variant,
             centre: Centre::Interaction,
+            inputs: true,
             source: Source::Noise,
             width: 256,
             n_layers: 3,
@@ -97,7 +100,7 @@ impl CfmParams {
 
     /// What is read of conditions.
     pub fn reader(&self) -> ReaderParams {
-        ReaderParams { centre: self.centre, source: self.source, evidence: false }
+        ReaderParams { centre: self.centre, inputs: self.inputs, source: self.source, evidence: false }
     }
 
     /// The size of a minibatch, and its coupling.

@@ -53,7 +53,10 @@ impl Checkpoint {
         let mut tensors = checkpoint::read(&self.path, &self.fingerprint)?;
         let n_steps = tensors.remove(N_STEPS).map(|tensor| tensor.to_scalar::<u32>()).transpose()?;
         state.restore(&tensors)?;
-        validation.map_or(Ok(()), |validation| validation.restore(&tensors))?;
+        if let Some(validation) = validation {
+            validation.restore(&tensors)?;
+            state.is_done = validation.has_waited();
+        }
         Ok(n_steps.map(|n| n as usize))
     }
 

@@ -39,6 +39,8 @@ pub struct FitParams {
     pub prompt_use: Option<PromptUse>,
     /// What cells are measured from.
     pub centre: Centre,
+    /// Whether that estimate is told to the network in numbers.
+    pub inputs: bool,
     /// Where flows start.
     pub source: Source,
     /// How source points are paired with cells; the variants of cfm have their own.
@@ -104,6 +106,7 @@ impl Default for FitParams {
             prompt: None,
             prompt_use: None,
             centre: Centre::Interaction,
+            inputs: true,
             source: Source::default(),
             coupling: None,
             width: None,
@@ -164,6 +167,7 @@ impl FitParams {
         };
         CalmFlowParams {
             centre: self.centre,
+            inputs: self.inputs,
             source: self.source,
             coupling,
             prompt_use: self.prompt_use.unwrap_or(own.prompt_use),
@@ -224,6 +228,7 @@ impl FitParams {
         let own = CfmParams::of(variant);
         Ok(CfmParams {
             centre: self.centre,
+            inputs: self.inputs,
             source: self.source,
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),

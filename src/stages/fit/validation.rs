@@ -116,9 +116,13 @@ impl Validation {
         }
         state.exchange_average()?;
         self.judgements.push(judgement?);
-        let best = self.best_judgement().unwrap_or(0);
-        state.is_done = self.judgements.len() - 1 - best >= PATIENCE;
+        state.is_done = self.has_waited();
         Ok(())
+    }
+
+    /// True if the model has got no better for long.
+    pub(super) fn has_waited(&self) -> bool {
+        self.best_judgement().is_some_and(|best| self.judgements.len() - 1 - best >= PATIENCE)
     }
 
     fn is_best(&self, judgement: &[f64; COLUMNS.len()]) -> bool {
