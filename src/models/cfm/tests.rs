@@ -105,10 +105,7 @@ fn a_variant_decides_coupling_and_path() {
 fn a_law_with_two_modes_is_learned_and_a_seed_gives_the_same_cells() {
     for variant in VARIANTS {
         let n_prompts = if variant == Variant::Cfm { 4 } else { 2 };
-        let objective = objective(CfmParams { width: 32, n_cells: 96, n_prompts, ..params(variant) });
-        let mut state = State::new(objective.slots());
-        let quick = TrainingParams { learning_rate: 5e-3, ..training(700) };
-        fit(&objective, &mut state, &quick, &mut |_, _| Ok(())).unwrap();
+        let (objective, _) = fitted(CfmParams { width: 48, n_cells: 128, n_prompts, ..params(variant) }, 1500);
         let model = objective.to_model().unwrap();
         let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
         let points = generate();
@@ -188,7 +185,7 @@ fn solvers_agree_and_temperature_scales_the_noise_of_the_source() {
 
 #[test]
 fn flows_from_control_cells_start_at_control_cells() {
-    let (objective, _) = fitted(CfmParams { source: Source::Control, ..params(Variant::CfmOt) }, 500);
+    let (objective, _) = fitted(CfmParams { source: Source::Control, ..params(Variant::CfmOt) }, 800);
     let model = objective.to_model().unwrap();
     let points = model.generate(&condition("A+B"), 300, Draws::default(), 2).unwrap();
     let mean = points.mean_axis(Axis(0)).unwrap();
