@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod preprocess;
 pub mod embedding;
 pub mod prepared;
+pub mod numbers;
 pub mod transport;
 pub mod flow;
 pub mod language;

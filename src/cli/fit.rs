@@ -47,7 +47,7 @@ struct Choices {
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// What cells are measured from; an estimate is also told to the network.
-    #[arg(long, value_enum, default_value_t = CentreOn::Additive)]
+    #[arg(long, value_enum, default_value_t = CentreOn::Interaction)]
     centre: CentreOn,
     /// Where flows start.
     #[arg(long, value_enum, default_value_t = SourceOf::Noise)]

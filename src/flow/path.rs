@@ -1,9 +1,10 @@
 //! Paths between a source point and a cell.
 
-use ndarray::{Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
+
+use crate::numbers::fill_normal;
 
 /// The law of x_t given both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,7 @@ impl Path {
         let mut points = Array3::zeros((n_steps + 1, n_cells, n_dims));
         points.index_axis_mut(Axis(0), 0).assign(&x0);
         points.index_axis_mut(Axis(0), n_steps).assign(&x1);
+        let mut noise = Array2::zeros((n_cells, n_dims));
         for step in 1..n_steps {
             let (before, mut rest) = points.view_mut().split_at(Axis(0), step);
             let before = before.index_axis(Axis(0), step - 1);
@@ -50,10 +52,14 @@ impl Path {
                 }
                 Self::Bridge { .. } => {
                     let (weight, deviation) = self.step(step - 1, n_steps);
-                    ndarray::Zip::from(&mut here).and(&before).and(&x1).for_each(|x, &before, &x1| {
-                        let noise: f32 = StandardNormal.sample(rng);
-                        *x = before + weight * (x1 - before) + deviation * noise;
-                    });
+                    if let Some(noise) = noise.as_slice_mut() {
+                        fill_normal(rng, noise);
+                    }
+                    ndarray::Zip::from(&mut here)
+                        .and(&before)
+                        .and(&x1)
+                        .and(&noise)
+                        .for_each(|x, &before, &x1, &noise| *x = before + weight * (x1 - before) + deviation * noise);
                 }
             }
         }
@@ -71,7 +77,6 @@ impl Path {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
     use rand::SeedableRng;
 
     use super::*;

@@ -1,14 +1,14 @@
 //! Generation token by token: keys and values of the past are kept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use rayon::prelude::*;
 
-use super::kernels::attention::{Sequence, attend};
+use super::kernels::past::{Group, LANES, SharedPrefix, attend_past, one_by_one, side_by_side};
 use super::kernels::{values, with_values};
 use super::mask::Mask;
-use super::transformer::{Shift, Transformer};
+use super::transformer::{Shift, Transformer, TransformerParams};
 use crate::Result;
 
 /// Encoded prompts as plain numbers: one array (n_prompts, n_tokens, 2 · width) per block.
@@ -36,7 +36,8 @@ pub struct Cache {
     mask: Arc<Mask>,
     n_sequences: usize,
     n_past: usize,
-    /// Keys and values of each block: (n_sequences, n_tokens, 2 · width), filled up to `n_past`.
+    /// Keys and values of each block by groups of sequences side by side: (n_groups, n_tokens, 2 · width, [`LANES`]),
+    /// filled up to `n_past`.
     blocks: Vec<Vec<f32>>,
     prefixes: Prefixes,
     prefix_of_sequence: Vec<u32>,
@@ -51,16 +52,62 @@ impl Cache {
         prefixes: Prefixes,
         prefix_of_sequence: Vec<u32>,
     ) -> Self {
-        let n = n_sequences * mask.n_tokens * 2 * transformer.params.width;
+        let n = n_sequences.next_multiple_of(LANES) * mask.n_tokens * 2 * transformer.params.width;
         let blocks = vec![vec![0.0; n]; transformer.params.n_layers];
         Self { mask, n_sequences, n_past: 0, blocks, prefixes, prefix_of_sequence }
     }
 
-    fn prefix(&self, block: usize, sequence: usize, width: usize) -> &[f32] {
-        let Some(prefixes) = self.prefixes.blocks.get(block) else { return &[] };
-        let number = self.prefix_of_sequence[sequence] as usize;
-        let start = number * self.prefixes.n_tokens * 2 * width;
-        &prefixes[start..start + self.prefixes.lengths[number] * 2 * width]
+    /// The prefixes of a group of sequences in one block.
+    fn prefixes(&self, block: usize, group: usize, width: usize) -> Vec<SharedPrefix<'_>> {
+        let Some(rows) = self.prefixes.blocks.get(block) else { return Vec::new() };
+        let of_sequence = &self.prefix_of_sequence[group * LANES..self.n_sequences.min((group + 1) * LANES)];
+        let distinct: BTreeSet<u32> = of_sequence.iter().copied().collect();
+        let prefix = |number: u32| {
+            let start = number as usize * self.prefixes.n_tokens * 2 * width;
+            let mut has = [0.0; LANES];
+            has.iter_mut().zip(of_sequence).for_each(|(has, of)| *has = f32::from(u8::from(*of == number)));
+            let length = self.prefixes.lengths[number as usize] * 2 * width;
+            SharedPrefix { rows: &rows[start..start + length], has }
+        };
+        distinct.into_iter().map(prefix).collect()
+    }
+
+    /// Adds the new tokens of one block to the past, and lets them look at it.
+    fn attend(&mut self, block: usize, qkv: &[f32], params: TransformerParams) -> Vec<f32> {
+        let width = params.width;
+        let n_new = qkv.len() / (3 * width * self.n_sequences);
+        let n_all = self.n_past + n_new;
+        let visible = self.mask.rows(self.n_past..n_all, n_all);
+        let mut attended = vec![0.0; qkv.len() / 3];
+        let mut past = std::mem::take(&mut self.blocks[block]);
+        let (mut new, mut output) = (vec![0.0; n_new * 3 * width * LANES], vec![0.0; n_new * width * LANES]);
+        let mut scores = Vec::new();
+        let rows = n_new * width * LANES;
+        let groups = past.chunks_exact_mut(self.mask.n_tokens * 2 * width * LANES);
+        for (group, ((past, qkv), attended)) in
+            groups.zip(qkv.chunks(3 * rows)).zip(attended.chunks_mut(rows)).enumerate()
+        {
+            for (token, new) in new.chunks_exact_mut(3 * width * LANES).enumerate() {
+                side_by_side(new, &qkv[token * 3 * width..], n_new * 3 * width, 3 * width);
+                let at = (self.n_past + token) * 2 * width * LANES;
+                past[at..at + 2 * width * LANES].copy_from_slice(&new[width * LANES..]);
+            }
+            let prefixes = self.prefixes(block, group, width);
+            let looks_at = Group {
+                new: &new,
+                past: &past[..n_all * 2 * width * LANES],
+                prefixes: &prefixes,
+                visible: &visible,
+                width,
+                n_heads: params.n_heads,
+            };
+            attend_past(&mut output, &looks_at, &mut scores);
+            for (token, output) in output.chunks_exact(width * LANES).enumerate() {
+                one_by_one(&mut attended[token * width..], output, n_new * width, width);
+            }
+        }
+        self.blocks[block] = past;
+        attended
     }
 }
 
@@ -72,47 +119,14 @@ impl Transformer {
     /// # Errors
     /// [`crate::Error::Backend`] if the shapes do not fit.
     pub fn extend(&self, x: &Tensor, cache: &mut Cache, shift: Option<&Shift>) -> Result<Tensor> {
-        let width = self.params.width;
-        let n_new = x.dim(0)? / cache.n_sequences;
-        let (n_past, n_all) = (cache.n_past, cache.n_past + n_new);
-        let visible = cache.mask.rows(n_past..n_all, n_all);
+        let (n_rows, width) = x.dims2()?;
         let mut x = x.clone();
         for (number, block) in self.blocks.iter().enumerate() {
             let qkv = block.qkv.forward(&block.before_attention.forward(&x)?)?;
-            let mut attended = vec![0.0; cache.n_sequences * n_new * width];
-            let room = cache.mask.n_tokens * 2 * width;
-            let mut past = std::mem::take(&mut cache.blocks[number]);
-            with_values([&qkv], |[qkv]| {
-                let sequences = past.par_chunks_mut(room).zip(qkv.par_chunks(n_new * 3 * width));
-                sequences.zip(attended.par_chunks_mut(n_new * width)).enumerate().for_each_init(
-                    Vec::new,
-                    |shares, (sequence, ((past, qkv), attended))| {
-                        for (token, new) in qkv.chunks_exact(3 * width).enumerate() {
-                            let at = (n_past + token) * 2 * width;
-                            past[at..at + 2 * width].copy_from_slice(&new[width..]);
-                        }
-                        let sequence = Sequence {
-                            queries: qkv,
-                            query_stride: 3 * width,
-                            keys: past,
-                            values: &past[width..],
-                            key_stride: 2 * width,
-                            prefix: cache.prefix(number, sequence, width),
-                            visible: &visible,
-                            n_keys: n_all,
-                            width,
-                            n_heads: self.params.n_heads,
-                        };
-                        attend(attended, sequence, shares);
-                    },
-                );
-                Ok(())
-            })?;
-            cache.blocks[number] = past;
-            let attended = Tensor::from_vec(attended, (cache.n_sequences * n_new, width), &Device::Cpu)?;
-            x = block.finish(&x, &attended, shift)?;
+            let attended = with_values([&qkv], |[qkv]| Ok(cache.attend(number, qkv, self.params)))?;
+            x = block.finish(&x, &Tensor::from_vec(attended, (n_rows, width), &Device::Cpu)?, shift)?;
         }
-        cache.n_past = n_all;
+        cache.n_past += n_rows / cache.n_sequences;
         self.last.forward(&x)
     }
 }

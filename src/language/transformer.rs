@@ -4,9 +4,9 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::kernels::attention::{Arrangement, attention};
-use super::kernels::bias::{add_bias, add_bias_and_residual, add_by_group};
-use super::kernels::gelu::bias_gelu;
 use super::kernels::layer_norm::layer_norm;
+use super::kernels::linear::{linear, linear_with_residual};
+use super::kernels::perceptron::{Tensors, perceptron};
 use super::parameters::{Parameters, Start};
 use crate::{Error, Result};
 
@@ -78,15 +78,15 @@ impl Linear {
     /// # Errors
     /// [`Error::Backend`] if the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(add_bias(&x.matmul(&self.weight)?, &self.bias)?)
+        Ok(linear(x, &self.weight, &self.bias)?)
     }
 }
 
 /// Gain and bias of a layer normalisation.
 #[derive(Debug, Clone)]
 pub struct Norm {
-    gain: Tensor,
-    bias: Tensor,
+    pub(crate) gain: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 impl Norm {
@@ -116,9 +116,7 @@ pub(crate) struct Block {
     pub(crate) before_attention: Norm,
     pub(crate) qkv: Linear,
     pub(crate) output: Linear,
-    before_perceptron: Norm,
-    up: Linear,
-    down: Linear,
+    perceptron: Tensors,
 }
 
 /// A vector for each sequence that is added in every block, after the second normalisation, so that the effects of
@@ -138,25 +136,27 @@ impl Block {
         let linear = |parameters: &mut Parameters, part: &str, n_in: usize, n_out: usize| {
             Linear::new(parameters, &format!("{name}.{part}"), n_in, n_out, deviation(n_in))
         };
-        Ok(Self {
-            before_attention: Norm::new(parameters, &format!("{name}.before_attention"), width)?,
-            qkv: linear(parameters, "qkv", width, 3 * width)?,
-            output: linear(parameters, "output", width, width)?,
-            before_perceptron: Norm::new(parameters, &format!("{name}.before_perceptron"), width)?,
-            up: linear(parameters, "up", width, 4 * width)?,
-            down: linear(parameters, "down", 4 * width, width)?,
-        })
+        let before_attention = Norm::new(parameters, &format!("{name}.before_attention"), width)?;
+        let qkv = linear(parameters, "qkv", width, 3 * width)?;
+        let output = linear(parameters, "output", width, width)?;
+        let norm = Norm::new(parameters, &format!("{name}.before_perceptron"), width)?;
+        let up = linear(parameters, "up", width, 4 * width)?;
+        let down = linear(parameters, "down", 4 * width, width)?;
+        let perceptron = Tensors {
+            gain: norm.gain,
+            shift: norm.bias,
+            up: up.weight,
+            up_bias: up.bias,
+            down: down.weight,
+            down_bias: down.bias,
+        };
+        Ok(Self { before_attention, qkv, output, perceptron })
     }
 
     /// What comes after the attention: its output map, the residual, and the perceptron.
     pub(crate) fn finish(&self, x: &Tensor, attended: &Tensor, shift: Option<&Shift>) -> Result<Tensor> {
-        let x = add_bias_and_residual(&attended.matmul(&self.output.weight)?, &self.output.bias, x)?;
-        let mut normal = self.before_perceptron.forward(&x)?;
-        if let Some(shift) = shift {
-            normal = add_by_group(&normal, &shift.vectors, &shift.of_sequence)?;
-        }
-        let hidden = bias_gelu(&normal.matmul(&self.up.weight)?, &self.up.bias)?;
-        Ok(add_bias_and_residual(&hidden.matmul(&self.down.weight)?, &self.down.bias, &x)?)
+        let x = linear_with_residual(attended, &self.output.weight, &self.output.bias, x)?;
+        Ok(perceptron(&x, shift.map(|shift| (&shift.vectors, &shift.of_sequence)), &self.perceptron)?)
     }
 }
 

@@ -6,17 +6,19 @@ use candle_core::Tensor;
 use ndarray::{Array2, ArrayView2, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
 use crate::flow::Solver;
+use crate::language::kernels::alone;
+use crate::numbers::normal;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
 use crate::{Error, Result};
 
 /// Rows of a network that are generated together.
-const ROWS: usize = 512;
+const ROWS: usize = 256;
 /// The stream of random numbers that control cells are drawn from; blocks take the first ones.
 const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
 
@@ -111,7 +113,8 @@ pub trait FittedMethod: Send + Sync {
 }
 
 /// Generates cells of one condition block by block: `solve` takes what is told of the condition and source points
-/// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own.
+/// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own, so that the number of
+/// threads changes nothing.
 ///
 /// The number of cells of a block is a multiple of `multiple`, the cells that share a row of the network.
 ///
@@ -123,28 +126,30 @@ pub(super) fn generate_in_blocks(
     n_cells: usize,
     multiple: usize,
     seed: u64,
-    solve: &dyn Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>>,
+    solve: &(dyn Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync),
 ) -> Result<Array2<f32>> {
     let view = reader.guide.view(condition)?;
     let told = reader.told(condition, &view)?;
     let n_dims = reader.guide.n_dims();
+    let shape = |source| Error::backend("collecting generated cells", source);
     let n_rows = n_cells.div_ceil(multiple);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(STREAM_OF_CONTROLS);
     let controls = reader.matched_controls(condition, &view.centre, n_rows * multiple, &mut rng)?;
-    let mut points = Vec::with_capacity(n_rows * multiple * n_dims);
-    for (block, start) in (0..n_rows).step_by(ROWS).enumerate() {
+    let generate = |block: usize| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(block as u64);
-        let n = ROWS.min(n_rows - start) * multiple;
+        let (start, n) = (block * ROWS * multiple, ROWS.min(n_rows - block * ROWS) * multiple);
         let x0 = match &controls {
-            Some(controls) => controls.slice(s![start * multiple..start * multiple + n, ..]).to_owned(),
-            None => Array2::from_shape_simple_fn((n, n_dims), || StandardNormal.sample(&mut rng)),
+            Some(controls) => controls.slice(s![start..start + n, ..]).to_owned(),
+            None => normal(n, n_dims, &mut rng),
         };
-        points.extend(solve(&told, x0.view(), &mut rng)?);
-    }
+        alone(|| solve(&told, x0.view(), &mut rng))
+    };
+    // Every block keeps to its thread, so that its numbers stay near and nothing waits.
+    let blocks: Vec<Vec<f32>> = (0..n_rows.div_ceil(ROWS)).into_par_iter().map(generate).collect::<Result<_>>()?;
+    let mut points = blocks.concat();
     points.truncate(n_cells * n_dims);
-    let shape = |source| Error::backend("collecting generated cells", source);
     let points = Array2::from_shape_vec((n_cells, n_dims), points).map_err(shape)?;
     Ok(reader.guide.restore(points.view(), &view.centre))
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
 use super::prompts::Prompts;
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
 use crate::flow::Coupling;
+use crate::numbers::normal;
 use crate::{Error, Result};
 
 /// The size of a minibatch.
@@ -124,7 +124,7 @@ impl TrainingCells {
             controls.extend(reader.matched_controls(&group.condition, &met.centre, n_cells_each, rng)?);
         }
         let mut x0 = match controls.is_empty() {
-            true => Array2::from_shape_simple_fn((n_cells, n_dims), || StandardNormal.sample(rng)),
+            true => normal(n_cells, n_dims, rng),
             false => {
                 let controls: Vec<_> = controls.iter().map(Array2::view).collect();
                 concatenate(Axis(0), &controls).map_err(|source| Error::backend("joining control cells", source))?
@@ -142,7 +142,25 @@ impl TrainingCells {
     }
 }
 
-impl Minibatch<'_> {
+impl<'a> Minibatch<'a> {
+    /// The same cells as at most `n_parts` minibatches of nearly equal size, each with conditions of its own. Where there
+    /// are fewer conditions than parts, a condition is met in several; the cells of each stay a multiple of `multiple`.
+    pub fn split(&self, n_parts: usize, multiple: usize) -> Vec<Minibatch<'a>> {
+        let n_rows = self.n_cells_each / multiple;
+        let copies = (1..=n_rows).find(|copies| n_rows.is_multiple_of(*copies) && copies * self.told.len() >= n_parts);
+        let copies = copies.unwrap_or(n_rows).max(1);
+        let told: Vec<&Told> = self.told.iter().flat_map(|told| std::iter::repeat_n(*told, copies)).collect();
+        let n_cells_each = self.n_cells_each / copies;
+        let (mut parts, mut start) = (Vec::with_capacity(n_parts), 0);
+        for told in told.chunks(told.len().div_ceil(n_parts.max(1)).max(1)) {
+            let rows = s![start..start + told.len() * n_cells_each, ..];
+            let (x0, x1) = (self.x0.slice(rows).to_owned(), self.x1.slice(rows).to_owned());
+            start += x0.nrows();
+            parts.push(Minibatch { told: told.to_vec(), n_cells_each, x0, x1 });
+        }
+        parts
+    }
+
     /// The conditions for a network whose sequences hold `cells_per_sequence` cells each.
     ///
     /// # Errors
@@ -151,5 +169,32 @@ impl Minibatch<'_> {
         let per_prompt = self.n_cells_each / cells_per_sequence;
         let of_sequence = (0..self.told.len() as u32).flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt));
         Prompts::new(&self.told, n_words, of_sequence.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_minibatch_are_its_cells_in_order() {
+        let told: Vec<Told> = (0..3_u32).map(|token| Told { tokens: vec![token], inputs: Array1::zeros(0) }).collect();
+        let x0 = Array2::from_shape_fn((24, 2), |(row, column)| (2 * row + column) as f32);
+        let minibatch = Minibatch { told: told.iter().collect(), n_cells_each: 8, x1: -&x0, x0 };
+        for (n_parts, expected) in
+            [(1, vec![24]), (2, vec![16, 8]), (4, vec![8, 8, 8]), (6, vec![4; 6]), (100, vec![2; 12])]
+        {
+            let parts = minibatch.split(n_parts, 2);
+            assert_eq!(parts.iter().map(|part| part.x0.nrows()).collect::<Vec<_>>(), expected, "{n_parts}");
+            let mut row = 0;
+            for part in &parts {
+                assert_eq!(part.told.len() * part.n_cells_each, part.x0.nrows());
+                for (place, (x0, x1)) in part.x0.rows().into_iter().zip(part.x1.rows()).enumerate() {
+                    assert_eq!((x0[0], x1[1]), (2.0 * row as f32, -(2.0 * row as f32 + 1.0)));
+                    assert_eq!(part.told[place / part.n_cells_each].tokens, [row as u32 / 8]);
+                    row += 1;
+                }
+            }
+        }
     }
 }

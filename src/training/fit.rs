@@ -5,11 +5,14 @@ use std::time::Instant;
 use candle_core::Tensor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer;
 use super::schedule::learning_rate_factor;
 use super::state::State;
+use crate::language::gradients::Gradients;
+use crate::language::kernels::alone;
 use crate::{Error, Result};
 
 /// Steps that are measured to turn a time budget into a number of steps, and steps before them that are not.
@@ -32,13 +35,49 @@ pub struct TrainingParams {
     pub seed: u64,
 }
 
+/// A part of a loss that is still to be computed: a scalar.
+pub type Part<'a> = Box<dyn FnOnce() -> Result<Tensor> + Send + 'a>;
+
 /// Something that can be fitted: a loss of its trainable tensors on a random minibatch.
-pub trait Objective {
+pub trait Objective: Sync {
     /// The loss on a minibatch drawn with `rng`: a scalar.
     ///
     /// # Errors
     /// Those of the model.
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor>;
+
+    /// The same loss as a sum of parts, each of which is computed and differentiated on a thread of its own. How many
+    /// there are must not depend on the number of threads, so that the same seed gives the same bytes.
+    ///
+    /// # Errors
+    /// Those of the model.
+    fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
+        let mut rng = rng.clone();
+        Ok(vec![Box::new(move || self.loss(&mut rng))])
+    }
+}
+
+/// The value and the gradients of a part. A single part may use all threads, several share them.
+fn differentiate(part: Part<'_>, room: Gradients) -> Result<(f64, Gradients)> {
+    let loss = part()?;
+    let value = f64::from(loss.to_scalar::<f32>()?);
+    let gradients = if value.is_finite() { room.again(&loss)? } else { room };
+    Ok((value, gradients))
+}
+
+/// The same of all parts, in the memory of the gradients of a step before.
+fn differentiate_all(mut parts: Vec<Part<'_>>, mut room: Vec<Gradients>) -> Result<(f64, Vec<Gradients>)> {
+    room.resize_with(parts.len(), Gradients::default);
+    let done: Vec<(f64, Gradients)> = match (parts.len(), room.pop()) {
+        (1, Some(room)) => vec![differentiate(parts.remove(0), room)?],
+        (_, last) => {
+            room.extend(last);
+            let parts = parts.into_par_iter().zip(room);
+            parts.map(|(part, room)| alone(|| differentiate(part, room))).collect::<Result<_>>()?
+        }
+    };
+    let value = done.iter().map(|(value, _)| value).sum();
+    Ok((value, done.into_iter().map(|(_, gradients)| gradients).collect()))
 }
 
 /// Where the fit stands, told after every step.
@@ -66,9 +105,9 @@ pub fn fit(
     params: &TrainingParams,
     after_step: &mut dyn FnMut(Progress, &mut State) -> Result<()>,
 ) -> Result<()> {
-    let mut done = None;
+    let (mut done, mut room) = (None, Vec::new());
     while state.step < params.n_steps && !state.is_done {
-        let (tensor, loss) = loss_of_step(objective, state, params)?;
+        let (loss, gradients) = gradients_of_step(objective, state, params, std::mem::take(&mut room))?;
         if !loss.is_finite() {
             return Err(Error::NonFiniteLoss {
                 step: state.step,
@@ -82,7 +121,8 @@ pub fn fit(
                 return Ok(());
             }
         }
-        update(&tensor, state, params)?;
+        update(&gradients, state, params)?;
+        room = gradients;
         if let Some(average) = &mut state.average {
             average.update(&state.slots, state.step)?;
         }
@@ -107,12 +147,16 @@ pub fn measure_seconds_per_step(
         .iter()
         .map(|slot| Ok((slot.variable.as_tensor().copy()?, slot.first.clone(), slot.second.clone())))
         .collect::<Result<_>>()?;
-    let mut start = Instant::now();
+    let (mut start, mut room) = (Instant::now(), Vec::new());
     for number in 0..COLD_STEPS + MEASURED_STEPS {
         if number == COLD_STEPS {
             start = Instant::now();
         }
-        one_step(objective, state, params)?;
+        let (loss, gradients) = gradients_of_step(objective, state, params, std::mem::take(&mut room))?;
+        if loss.is_finite() {
+            update(&gradients, state, params)?;
+        }
+        room = gradients;
     }
     let seconds = start.elapsed().as_secs_f64() / MEASURED_STEPS as f64;
     for (slot, (value, first, second)) in state.slots.iter_mut().zip(before) {
@@ -122,30 +166,20 @@ pub fn measure_seconds_per_step(
     Ok(seconds)
 }
 
-fn one_step(objective: &(impl Objective + ?Sized), state: &mut State, params: &TrainingParams) -> Result<f64> {
-    let (loss, value) = loss_of_step(objective, state, params)?;
-    if value.is_finite() {
-        update(&loss, state, params)?;
-    }
-    Ok(value)
-}
-
-/// The loss of the step that comes next, as a tensor and as a number.
-fn loss_of_step(
+/// The loss of the step that comes next, with its gradients in the memory of those of a step before.
+fn gradients_of_step(
     objective: &(impl Objective + ?Sized),
     state: &State,
     params: &TrainingParams,
-) -> Result<(Tensor, f64)> {
+    room: Vec<Gradients>,
+) -> Result<(f64, Vec<Gradients>)> {
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
     rng.set_stream(state.step as u64 + 1);
-    let loss = objective.loss(&mut rng)?;
-    let value = f64::from(loss.to_scalar::<f32>()?);
-    Ok((loss, value))
+    differentiate_all(objective.parts(&mut rng)?, room)
 }
 
-fn update(loss: &Tensor, state: &mut State, params: &TrainingParams) -> Result<()> {
+fn update(gradients: &[Gradients], state: &mut State, params: &TrainingParams) -> Result<()> {
     let rate = params.learning_rate * learning_rate_factor(state.step, params.n_steps);
-    let grads = loss.backward()?;
-    optimizer::step(&mut state.slots, &grads, state.step, rate, params.weight_decay, params.clip)?;
+    optimizer::step(&mut state.slots, gradients, state.step, rate, params.weight_decay, params.clip)?;
     Ok(())
 }

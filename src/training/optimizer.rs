@@ -1,12 +1,13 @@
 //! AdamW in one pass per tensor.
 
-use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result as CandleResult, Tensor, Var};
-use rayon::prelude::*;
 use std::sync::Mutex;
 
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result as CandleResult, Var};
+use rayon::prelude::*;
+
 use crate::Result;
-use crate::language::kernels::{contiguous, vectorized, with_values};
+use crate::language::gradients::Gradients;
+use crate::numbers::{dot, vectorized};
 
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.99;
@@ -40,33 +41,28 @@ impl Slot {
 /// m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − η (m̂/(√v̂ + ε) + λθ) with bias-corrected m̂, v̂ and decoupled decay
 /// λ (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2), after the whole gradient is scaled to at most `clip`.
 ///
-/// Returns the norm of the gradient before clipping. A tensor without a gradient is left as it is.
+/// The gradient is the sum of `parts`. Returns its norm before clipping. A tensor without a gradient is left as it is.
 ///
 /// # Errors
 /// [`crate::Error::Backend`] if a gradient has another shape than its tensor.
 pub fn step(
     slots: &mut [Slot],
-    grads: &GradStore,
+    parts: &[Gradients],
     n_steps_done: usize,
     learning_rate: f64,
     weight_decay: f64,
     clip: f64,
 ) -> Result<f64> {
-    let grads: Vec<Option<Tensor>> = slots
-        .iter()
-        .map(|slot| grads.get(slot.variable.as_tensor()).map(Tensor::contiguous).transpose())
-        .collect::<CandleResult<_>>()?;
-    let mut squares = 0.0;
-    for grad in grads.iter().flatten() {
-        squares += with_values([grad], |[grad]| Ok(sum_of_squares(grad)))?;
-    }
-    let norm = squares.sqrt();
+    let sums: Vec<Option<(Vec<f32>, f64)>> =
+        slots.par_iter().map(|slot| sum(slot, parts)).collect::<CandleResult<_>>()?;
+    let norm = sums.iter().flatten().map(|(_, squares)| squares).sum::<f64>().sqrt();
     let scale = if norm > clip { clip / norm } else { 1.0 };
     let t = (n_steps_done + 1) as i32;
-    for (slot, grad) in slots.iter_mut().zip(&grads) {
-        let Some(grad) = grad else { continue };
+    slots.par_iter_mut().zip(&sums).try_for_each(|(slot, sum)| {
+        let Some((grad, _)) = sum else { return Ok(()) };
         let rate = learning_rate * slot.rate;
         let update = Update {
+            grad,
             moments: Mutex::new((&mut slot.first, &mut slot.second)),
             numbers: Numbers {
                 grad_scale: scale as f32,
@@ -75,19 +71,40 @@ pub fn step(
                 keep: (1.0 - rate * weight_decay * slot.decay) as f32,
             },
         };
-        slot.variable.inplace_op2(grad, &update)?;
-    }
+        slot.variable.inplace_op1(&update)
+    })?;
     Ok(norm)
 }
 
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let pieces: Vec<f64> = values.par_chunks(PIECE).map(|piece| f64::from(squares(piece))).collect();
-    pieces.iter().sum()
+/// The gradient of one tensor and the sum of its squares.
+fn sum(slot: &Slot, parts: &[Gradients]) -> CandleResult<Option<(Vec<f32>, f64)>> {
+    let mut grads = parts.iter().filter_map(|part| part.get(slot.variable.as_tensor()));
+    let Some(first) = grads.next() else { return Ok(None) };
+    let mut sum = first.to_vec();
+    for grad in grads.by_ref() {
+        if grad.len() != sum.len() {
+            break;
+        }
+        accumulate(&mut sum, grad);
+    }
+    if sum.len() != slot.first.len() || grads.next().is_some() {
+        candle_core::bail!("a gradient of `{}` has another shape than its tensor", slot.name);
+    }
+    let squares = sum.chunks(PIECE).map(|piece| f64::from(squares(piece))).sum();
+    Ok(Some((sum, squares)))
 }
 
 vectorized! {
     fn squares(values: &[f32]) -> f32 {
-        crate::language::kernels::dot(values, values)
+        dot(values, values)
+    }
+}
+
+vectorized! {
+    fn accumulate(sum: &mut [f32], values: &[f32]) {
+        for (sum, value) in sum.iter_mut().zip(values) {
+            *sum += value;
+        }
     }
 }
 
@@ -112,17 +129,17 @@ vectorized! {
 }
 
 struct Update<'a> {
+    grad: &'a [f32],
     moments: Mutex<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
     numbers: Numbers,
 }
 
-impl InplaceOp2 for Update<'_> {
+impl InplaceOp1 for Update<'_> {
     fn name(&self) -> &'static str {
         "adamw"
     }
 
-    fn cpu_fwd(&self, values: &mut CpuStorage, lv: &Layout, grad: &CpuStorage, lg: &Layout) -> CandleResult<()> {
-        let grad = contiguous(grad, lg)?;
+    fn cpu_fwd(&self, values: &mut CpuStorage, lv: &Layout) -> CandleResult<()> {
         let (start, end) = match (lv.contiguous_offsets(), &*values) {
             (Some(range), CpuStorage::F32(_)) => range,
             _ => candle_core::bail!("a trainable tensor must be contiguous 32-bit numbers"),
@@ -133,7 +150,7 @@ impl InplaceOp2 for Update<'_> {
         let (first, second) = &mut *moments;
         values
             .par_chunks_mut(PIECE)
-            .zip(grad.par_chunks(PIECE))
+            .zip(self.grad.par_chunks(PIECE))
             .zip(first.par_chunks_mut(PIECE))
             .zip(second.par_chunks_mut(PIECE))
             .for_each(|(((values, grad), first), second)| update(values, grad, first, second, self.numbers));
@@ -143,7 +160,7 @@ impl InplaceOp2 for Update<'_> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     use super::*;
 
@@ -154,9 +171,10 @@ mod tests {
         let (rate, decay) = (0.1, 0.5);
         let (mut x, mut m, mut v) = ([1.0_f64, -2.0], [0.0; 2], [0.0; 2]);
         for t in 0..5 {
-            // The gradient of Σ x² is 2x; its norm stays below the clip.
-            let grads = variable.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-            step(&mut slots, &grads, t, rate, decay, 100.0).unwrap();
+            // The gradient of Σ x² is 2x, here in two halves; its norm stays below the clip.
+            let loss = (variable.sqr().unwrap().sum_all().unwrap() * 0.5).unwrap();
+            let half = || Gradients::of(&loss).unwrap();
+            step(&mut slots, &[half(), half()], t, rate, decay, 100.0).unwrap();
             for i in 0..2 {
                 let g = 2.0 * x[i];
                 m[i] = 0.9 * m[i] + 0.1 * g;

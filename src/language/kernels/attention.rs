@@ -1,11 +1,11 @@
 //! Attention over short sequences, each with an optional prefix that several sequences share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
-use super::{contiguous, dot, exp, vectorized, with_values};
+use super::heads::{Scratch, attend, attend_backward};
+use super::{contiguous, for_each_block, lock, with_values};
 use crate::language::mask::Mask;
 
 /// Sequences per partial sum of the gradient of shared prefixes.
@@ -74,162 +74,6 @@ pub fn composed(qkv: &Tensor, prefix: Option<&Tensor>, arrangement: &Arrangement
     shares.matmul(&values.contiguous()?)?.transpose(1, 2)?.reshape((n_rows, width))
 }
 
-/// Queries of one sequence and the keys and values that they look at, as slices of larger arrays.
-#[derive(Clone, Copy)]
-pub(crate) struct Sequence<'a> {
-    pub(crate) queries: &'a [f32],
-    pub(crate) query_stride: usize,
-    pub(crate) keys: &'a [f32],
-    pub(crate) values: &'a [f32],
-    pub(crate) key_stride: usize,
-    /// Keys and values of the prefix side by side, cut to its length.
-    pub(crate) prefix: &'a [f32],
-    /// (n_queries × n_keys).
-    pub(crate) visible: &'a [bool],
-    pub(crate) n_keys: usize,
-    pub(crate) width: usize,
-    pub(crate) n_heads: usize,
-}
-
-impl<'a> Sequence<'a> {
-    fn packed(qkv: &'a [f32], prefix: &'a [f32], mask: &'a Mask, width: usize, n_heads: usize) -> Self {
-        Self {
-            queries: qkv,
-            query_stride: 3 * width,
-            keys: &qkv[width..],
-            values: &qkv[2 * width..],
-            key_stride: 3 * width,
-            prefix,
-            visible: &mask.visible,
-            n_keys: mask.n_tokens,
-            width,
-            n_heads,
-        }
-    }
-
-    #[inline(always)]
-    fn n_prefix(&self) -> usize {
-        self.prefix.len() / (2 * self.width)
-    }
-
-    #[inline(always)]
-    fn head(&self, all: &'a [f32], place: usize, head: usize) -> &'a [f32] {
-        let d = self.width / self.n_heads;
-        &all[place + head * d..place + (head + 1) * d]
-    }
-
-    /// The shares of all keys for one query and head; those of hidden keys are zero.
-    #[inline(always)]
-    fn shares(&self, query: usize, head: usize, shares: &mut [f32]) {
-        let scale = 1.0 / ((self.width / self.n_heads) as f32).sqrt();
-        let q = self.head(self.queries, query * self.query_stride, head);
-        let n_prefix = self.n_prefix();
-        let visible = &self.visible[query * self.n_keys..(query + 1) * self.n_keys];
-        for (key, share) in shares[..n_prefix].iter_mut().enumerate() {
-            *share = scale * dot(q, self.head(self.prefix, key * 2 * self.width, head));
-        }
-        for (key, share) in shares[n_prefix..].iter_mut().enumerate() {
-            *share = match visible[key] {
-                true => scale * dot(q, self.head(self.keys, key * self.key_stride, head)),
-                false => f32::NEG_INFINITY,
-            };
-        }
-        let greatest = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for share in shares.iter_mut() {
-            *share = if *share == f32::NEG_INFINITY { 0.0 } else { exp(*share - greatest) };
-            sum += *share;
-        }
-        let scale = 1.0 / sum;
-        shares.iter_mut().for_each(|share| *share *= scale);
-    }
-
-    #[inline(always)]
-    fn value(&self, key: usize, head: usize) -> &'a [f32] {
-        match key.checked_sub(self.n_prefix()) {
-            None => self.head(self.prefix, key * 2 * self.width + self.width, head),
-            Some(key) => self.head(self.values, key * self.key_stride, head),
-        }
-    }
-
-    #[inline(always)]
-    fn key(&self, key: usize, head: usize) -> &'a [f32] {
-        match key.checked_sub(self.n_prefix()) {
-            None => self.head(self.prefix, key * 2 * self.width, head),
-            Some(key) => self.head(self.keys, key * self.key_stride, head),
-        }
-    }
-}
-
-#[inline(always)]
-fn add_scaled(output: &mut [f32], values: &[f32], scale: f32) {
-    for (output, value) in output.iter_mut().zip(values) {
-        *output += scale * value;
-    }
-}
-
-vectorized! {
-    pub(crate) fn attend(output: &mut [f32], sequence: Sequence<'_>, shares: &mut Vec<f32>) {
-        let d = sequence.width / sequence.n_heads;
-        shares.resize(sequence.n_prefix() + sequence.n_keys, 0.0);
-        output.fill(0.0);
-        for (query, output) in output.chunks_exact_mut(sequence.width).enumerate() {
-            for (head, output) in output.chunks_exact_mut(d).enumerate() {
-                sequence.shares(query, head, shares);
-                for (key, &share) in shares.iter().enumerate() {
-                    if share != 0.0 {
-                        add_scaled(output, sequence.value(key, head), share);
-                    }
-                }
-            }
-        }
-    }
-}
-
-vectorized! {
-    fn attend_backward(
-        qkv_grad: &mut [f32],
-        prefix_grad: &mut [f32],
-        grad: &[f32],
-        sequence: Sequence<'_>,
-        shares: &mut Vec<f32>,
-        slopes: &mut Vec<f32>,
-    ) {
-        let (width, n_prefix) = (sequence.width, sequence.n_prefix());
-        let d = width / sequence.n_heads;
-        let scale = 1.0 / (d as f32).sqrt();
-        shares.resize(n_prefix + sequence.n_keys, 0.0);
-        slopes.resize(n_prefix + sequence.n_keys, 0.0);
-        qkv_grad.fill(0.0);
-        for (query, grad) in grad.chunks_exact(width).enumerate() {
-            for (head, grad) in grad.chunks_exact(d).enumerate() {
-                sequence.shares(query, head, shares);
-                let mut mean = 0.0;
-                for (key, slope) in slopes.iter_mut().enumerate() {
-                    *slope = if shares[key] == 0.0 { 0.0 } else { dot(grad, sequence.value(key, head)) };
-                    mean += shares[key] * *slope;
-                }
-                let q = sequence.head(sequence.queries, query * sequence.query_stride, head);
-                for key in 0..slopes.len() {
-                    let share = shares[key];
-                    if share == 0.0 {
-                        continue;
-                    }
-                    let slope = share * (slopes[key] - mean) * scale;
-                    let at = query * 3 * width + head * d;
-                    add_scaled(&mut qkv_grad[at..at + d], sequence.key(key, head), slope);
-                    let (key_grad, at) = match key.checked_sub(n_prefix) {
-                        None => (&mut *prefix_grad, key * 2 * width + head * d),
-                        Some(key) => (&mut *qkv_grad, key * 3 * width + width + head * d),
-                    };
-                    add_scaled(&mut key_grad[at..at + d], q, slope);
-                    add_scaled(&mut key_grad[at + width..at + width + d], grad, share);
-                }
-            }
-        }
-    }
-}
-
 struct Attention {
     arrangement: Arrangement,
 }
@@ -247,15 +91,17 @@ impl Attention {
 
     fn forward(&self, qkv: &[f32], prefixes: &[f32], n_prefix: usize, width: usize) -> Vec<f32> {
         let mask = &self.arrangement.mask;
+        let row = mask.n_tokens * width;
         let mut output = vec![0.0; qkv.len() / 3];
-        output
-            .par_chunks_mut(mask.n_tokens * width)
-            .zip(qkv.par_chunks(mask.n_tokens * 3 * width))
-            .enumerate()
-            .for_each_init(Vec::new, |shares, (sequence, (output, qkv))| {
+        for_each_block(&mut output, SEQUENCES * row, |block, output| {
+            let mut scratch = Scratch::default();
+            for (place, output) in output.chunks_exact_mut(row).enumerate() {
+                let sequence = block * SEQUENCES + place;
                 let (_, prefix) = self.prefix(prefixes, n_prefix, width, sequence);
-                attend(output, Sequence::packed(qkv, prefix, mask, width, self.arrangement.n_heads), shares);
-            });
+                let qkv = &qkv[3 * sequence * row..3 * (sequence + 1) * row];
+                attend(output, qkv, prefix, mask, self.arrangement.n_heads, &mut scratch);
+            }
+        });
         output
     }
 
@@ -269,29 +115,26 @@ impl Attention {
         grad: &[f32],
     ) -> (Vec<f32>, Vec<f32>) {
         let mask = &self.arrangement.mask;
-        let (row, n_heads) = (mask.n_tokens * 3 * width, self.arrangement.n_heads);
+        let row = mask.n_tokens * width;
         let mut qkv_grad = vec![0.0; qkv.len()];
-        let blocks = qkv_grad.par_chunks_mut(SEQUENCES * row).zip(qkv.par_chunks(SEQUENCES * row));
-        let partial: Vec<Vec<f32>> = blocks
-            .zip(grad.par_chunks(SEQUENCES * row / 3))
-            .enumerate()
-            .map(|(block, ((qkv_grad, qkv), grad))| {
-                let (mut shares, mut slopes) = (Vec::new(), Vec::new());
-                let mut prefix_grad = vec![0.0; prefixes.len()];
-                let sequences =
-                    qkv_grad.chunks_exact_mut(row).zip(qkv.chunks_exact(row)).zip(grad.chunks_exact(row / 3));
-                for (place, ((qkv_grad, qkv), grad)) in sequences.enumerate() {
-                    let (start, prefix) = self.prefix(prefixes, n_prefix, width, block * SEQUENCES + place);
-                    let prefix_grad = &mut prefix_grad[start..start + prefix.len()];
-                    let sequence = Sequence::packed(qkv, prefix, mask, width, n_heads);
-                    attend_backward(qkv_grad, prefix_grad, grad, sequence, &mut shares, &mut slopes);
-                }
-                prefix_grad
-            })
-            .collect();
+        let n_blocks = grad.len().div_ceil(SEQUENCES * row);
+        let partial: Vec<Mutex<Vec<f32>>> = (0..n_blocks).map(|_| Mutex::default()).collect();
+        for_each_block(&mut qkv_grad, SEQUENCES * 3 * row, |block, qkv_grad| {
+            let mut scratch = Scratch::default();
+            let mut prefix_grad = vec![0.0; prefixes.len()];
+            for (place, qkv_grad) in qkv_grad.chunks_exact_mut(3 * row).enumerate() {
+                let sequence = block * SEQUENCES + place;
+                let (start, prefix) = self.prefix(prefixes, n_prefix, width, sequence);
+                let prefix_grad = &mut prefix_grad[start..start + prefix.len()];
+                let (grad, qkv) = (&grad[sequence * row..][..row], &qkv[3 * sequence * row..][..3 * row]);
+                let n_heads = self.arrangement.n_heads;
+                attend_backward(qkv_grad, prefix_grad, grad, qkv, prefix, mask, n_heads, &mut scratch);
+            }
+            *lock(&partial[block]) = prefix_grad;
+        });
         let mut prefix_grad = vec![0.0; prefixes.len()];
         for part in &partial {
-            prefix_grad.iter_mut().zip(part).for_each(|(total, value)| *total += value);
+            prefix_grad.iter_mut().zip(lock(part).iter()).for_each(|(total, value)| *total += value);
         }
         (qkv_grad, prefix_grad)
     }

@@ -1,75 +1,96 @@
-//! The Gaussian error linear unit after a bias, in one pass.
+//! The Gaussian error linear unit, with its slope made on the way.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
+use std::sync::Mutex;
 
-use super::bias::bias_gradient;
-use super::{BLOCK, contiguous, exp, vectorized, with_values};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::{BLOCK, contiguous, exp, for_each_block, for_each_pair_of_blocks, lock, vectorized, with_values};
 
 /// √(2/π), and the cubic coefficient of Hendrycks & Gimpel 2016, arXiv 1606.08415.
 const SLOPE: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
+/// Numbers per block.
+const SIZE: usize = 16_384;
 
-/// y = gelu(x + b), gelu(u) = u/2 (1 + tanh(√(2/π) (u + 0.044715 u³))) = u · sigmoid(2 √(2/π) (u + 0.044715 u³)).
-///
-/// **Shapes** `x`: (n_rows, n_columns); `bias`: (n_columns).
-pub fn bias_gelu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+/// gelu(u) = u/2 (1 + tanh(√(2/π) (u + 0.044715 u³))) = u · sigmoid(2 √(2/π) (u + 0.044715 u³)), number by number.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return x.broadcast_add(bias)?.gelu();
+        return x.gelu();
     }
-    x.contiguous()?.apply_op2(bias, BiasGelu)
+    x.contiguous()?.apply_op1(Gelu { is_tracked: x.track_op(), slopes: Mutex::default() })
 }
 
 vectorized! {
-    fn forward(output: &mut [f32], rows: &[f32], bias: &[f32]) {
-        for (output, row) in output.chunks_exact_mut(bias.len()).zip(rows.chunks_exact(bias.len())) {
-            for ((output, value), bias) in output.iter_mut().zip(row).zip(bias) {
-                let u = value + bias;
-                *output = u / (1.0 + exp(-2.0 * SLOPE * (u + CUBIC * u * u * u)));
+    /// gelu(u + b) in place for rows as long as b.
+    fn gelu_in_place(values: &mut [f32], bias: &[f32]) {
+        for row in values.chunks_exact_mut(bias.len()) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                let u = *value + bias;
+                *value = u / (1.0 + exp(-2.0 * SLOPE * (u + CUBIC * u * u * u)));
             }
         }
     }
 }
 
 vectorized! {
-    fn backward(output: &mut [f32], rows: &[f32], bias: &[f32], grad: &[f32]) {
+    /// gelu(u + b) in place for rows as long as b; `slopes` become its derivatives.
+    fn gelu_with_slopes(values: &mut [f32], slopes: &mut [f32], bias: &[f32]) {
         let n = bias.len();
-        for ((output, row), grad) in output.chunks_exact_mut(n).zip(rows.chunks_exact(n)).zip(grad.chunks_exact(n)) {
-            for (((output, value), bias), grad) in output.iter_mut().zip(row).zip(bias).zip(grad) {
-                let u = value + bias;
+        for (row, slopes) in values.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n)) {
+            for ((value, slope), bias) in row.iter_mut().zip(slopes).zip(bias) {
+                let u = *value + bias;
                 let gate = 1.0 / (1.0 + exp(-2.0 * SLOPE * (u + CUBIC * u * u * u)));
-                let slope = 2.0 * SLOPE * (1.0 + 3.0 * CUBIC * u * u);
-                *output = grad * (gate + u * gate * (1.0 - gate) * slope);
+                *value = u * gate;
+                *slope = gate + u * gate * (1.0 - gate) * (2.0 * SLOPE * (1.0 + 3.0 * CUBIC * u * u));
             }
         }
     }
 }
 
-struct BiasGelu;
+vectorized! {
+    pub(super) fn multiply(values: &mut [f32], factors: &[f32]) {
+        for (value, factor) in values.iter_mut().zip(factors) {
+            *value *= factor;
+        }
+    }
+}
 
-impl CustomOp2 for BiasGelu {
+/// gelu(u + b) of all rows in place, and the slopes if they are wanted.
+pub(super) fn gelu_of_all(values: &mut [f32], bias: &[f32], wants_slopes: bool) -> Option<Vec<f32>> {
+    let size = BLOCK * bias.len();
+    if !wants_slopes {
+        for_each_block(values, size, |_, values| gelu_in_place(values, bias));
+        return None;
+    }
+    let mut slopes = vec![0.0; values.len()];
+    for_each_pair_of_blocks(values, &mut slopes, size, |values, slopes| gelu_with_slopes(values, slopes, bias));
+    Some(slopes)
+}
+
+struct Gelu {
+    is_tracked: bool,
+    /// Made with the values where they will be needed.
+    slopes: Mutex<Option<Vec<f32>>>,
+}
+
+impl CustomOp1 for Gelu {
     fn name(&self) -> &'static str {
-        "bias-gelu"
+        "gelu"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, bias) = (contiguous(x, lx)?, contiguous(b, lb)?);
-        let mut output = vec![0.0; x.len()];
-        let block = BLOCK * bias.len();
-        output.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(output, rows)| forward(output, rows, bias));
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        let mut output = contiguous(x, lx)?.to_vec();
+        let bias = vec![0.0; lx.dims().last().copied().unwrap_or(1)];
+        *lock(&self.slopes) = gelu_of_all(&mut output, &bias, self.is_tracked);
         Ok((CpuStorage::F32(output), lx.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, bias: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let output = with_values([x, bias, &grad.contiguous()?], |[x, bias, grad]| {
-            let mut output = vec![0.0; x.len()];
-            let block = BLOCK * bias.len();
-            let blocks = output.par_chunks_mut(block).zip(x.par_chunks(block)).zip(grad.par_chunks(block));
-            blocks.for_each(|((output, rows), grad)| backward(output, rows, bias, grad));
-            Ok(output)
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let Some(mut output) = lock(&self.slopes).take() else { bail!("gelu was differentiated twice") };
+        with_values([&grad.contiguous()?], |[grad]| {
+            for_each_block(&mut output, SIZE, |block, output| multiply(output, &grad[block * SIZE..]));
+            Ok(())
         })?;
-        let output = Tensor::from_vec(output, x.shape(), x.device())?;
-        let sums = bias_gradient(bias, &output)?;
-        Ok((Some(output), Some(sums)))
+        Ok(Some(Tensor::from_vec(output, x.shape(), x.device())?))
     }
 }

@@ -1,9 +1,12 @@
 //! Layer normalisation.
 
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
+use std::sync::Mutex;
 
-use super::{BLOCK, contiguous, dot, vectorized, with_values};
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
+
+use super::bias::accumulate;
+use super::{BLOCK, contiguous, dot, for_each_block, lock, vectorized, with_values};
+use crate::language::gradients::{add, gradient_of};
 
 const EPSILON: f32 = 1e-5;
 
@@ -60,6 +63,7 @@ vectorized! {
 }
 
 vectorized! {
+    /// Adds the gradients of rows, gain and bias.
     fn backward(
         output: &mut [f32],
         gain_grad: &mut [f32],
@@ -72,6 +76,8 @@ vectorized! {
         let mut normal = vec![0.0_f32; n];
         let mut inner = vec![0.0_f32; n];
         let ones = vec![1.0_f32; n];
+        let (gain_grad, bias_grad) = (&mut gain_grad[..n], &mut bias_grad[..n]);
+        let (normal, inner) = (&mut normal[..n], &mut inner[..n]);
         for ((output, row), grad) in output.chunks_exact_mut(n).zip(rows.chunks_exact(n)).zip(grad.chunks_exact(n)) {
             let (mean, scale) = moments(row);
             for i in 0..n {
@@ -80,13 +86,40 @@ vectorized! {
                 gain_grad[i] += grad[i] * normal[i];
                 bias_grad[i] += grad[i];
             }
-            let mean_inner = dot(&inner, &ones) / n as f32;
-            let mean_product = dot(&inner, &normal) / n as f32;
+            let mean_inner = dot(inner, &ones) / n as f32;
+            let mean_product = dot(inner, normal) / n as f32;
             for i in 0..n {
-                output[i] = (inner[i] - mean_inner - normal[i] * mean_product) * scale;
+                output[i] += (inner[i] - mean_inner - normal[i] * mean_product) * scale;
             }
         }
     }
+}
+
+/// Normalised rows.
+pub(super) fn normalise(x: &[f32], gain: &[f32], bias: &[f32]) -> Vec<f32> {
+    let mut output = vec![0.0; x.len()];
+    let size = BLOCK * gain.len();
+    for_each_block(&mut output, size, |block, output| forward(output, &x[block * size..], gain, bias));
+    output
+}
+
+/// Adds the gradient of the rows to `output` and returns those of gain and bias.
+pub(super) fn add_gradients(output: &mut [f32], x: &[f32], gain: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let n = gain.len();
+    let size = BLOCK * n;
+    let partial: Vec<Mutex<(Vec<f32>, Vec<f32>)>> =
+        (0..output.len().div_ceil(size)).map(|_| Mutex::new((vec![0.0; n], vec![0.0; n]))).collect();
+    for_each_block(output, size, |block, output| {
+        let (gain_grad, bias_grad) = &mut *lock(&partial[block]);
+        backward(output, gain_grad, bias_grad, &x[block * size..], gain, &grad[block * size..]);
+    });
+    let (mut gain_grad, mut bias_grad) = (vec![0.0; n], vec![0.0; n]);
+    for partial in &partial {
+        let (gain_part, bias_part) = &*lock(partial);
+        accumulate(&mut gain_grad, gain_part);
+        accumulate(&mut bias_grad, bias_part);
+    }
+    (gain_grad, bias_grad)
 }
 
 struct LayerNorm;
@@ -105,11 +138,7 @@ impl CustomOp3 for LayerNorm {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (x, gain, bias) = (contiguous(x, lx)?, contiguous(g, lg)?, contiguous(b, lb)?);
-        let mut output = vec![0.0; x.len()];
-        let block = BLOCK * gain.len();
-        let blocks = output.par_chunks_mut(block).zip(x.par_chunks(block));
-        blocks.for_each(|(output, rows)| forward(output, rows, gain, bias));
+        let output = normalise(contiguous(x, lx)?, contiguous(g, lg)?, contiguous(b, lb)?);
         Ok((CpuStorage::F32(output), lx.shape().clone()))
     }
 
@@ -121,30 +150,12 @@ impl CustomOp3 for LayerNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let n = gain.elem_count();
-        let (output, gain_grad, bias_grad) = with_values([x, gain, &grad.contiguous()?], |[x, gain, grad]| {
+        let (output, gain_sum, bias_sum) = with_values([x, gain, &grad.contiguous()?], |[x, gain, grad]| {
             let mut output = vec![0.0; x.len()];
-            let block = BLOCK * n;
-            let partial: Vec<(Vec<f32>, Vec<f32>)> = output
-                .par_chunks_mut(block)
-                .zip(x.par_chunks(block))
-                .zip(grad.par_chunks(block))
-                .map(|((output, rows), grad)| {
-                    let (mut gain_grad, mut bias_grad) = (vec![0.0; n], vec![0.0; n]);
-                    backward(output, &mut gain_grad, &mut bias_grad, rows, gain, grad);
-                    (gain_grad, bias_grad)
-                })
-                .collect();
-            let (mut gain_grad, mut bias_grad) = (vec![0.0; n], vec![0.0; n]);
-            for (gain_part, bias_part) in &partial {
-                for i in 0..n {
-                    gain_grad[i] += gain_part[i];
-                    bias_grad[i] += bias_part[i];
-                }
-            }
-            Ok((output, gain_grad, bias_grad))
+            let (gain_sum, bias_sum) = add_gradients(&mut output, x, gain, grad);
+            Ok((output, gain_sum, bias_sum))
         })?;
-        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok((Some(tensor(output, x)?), Some(tensor(gain_grad, gain)?), Some(tensor(bias_grad, bias)?)))
+        let output = Tensor::from_vec(output, x.shape(), x.device())?;
+        Ok((Some(output), gradient_of(gain, |sum| add(sum, &gain_sum))?, gradient_of(bias, |sum| add(sum, &bias_sum))?))
     }
 }

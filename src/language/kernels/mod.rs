@@ -1,17 +1,26 @@
 //! Fused operations with their own backward passes, for the CPU; on other devices each is composed of the tensor
 //! library's own operations. Every kernel splits its work by fixed blocks, so that the number of threads changes nothing.
 
-mod simd;
+mod alone;
+mod product;
 mod slices;
+mod heads;
+pub(crate) mod past;
 pub mod attention;
 pub mod bias;
 pub mod gelu;
 pub mod layer_norm;
+pub mod linear;
+pub mod perceptron;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use simd::{dot, exp, vectorized};
-pub(crate) use slices::{column_sums, contiguous, values, with_values};
+pub use alone::alone;
+pub(crate) use alone::{for_each_block, for_each_pair_of_blocks, lock, map_each};
+pub(crate) use product::{Matrix, accumulate_product, add_product, product};
+pub(crate) use slices::{add_column_sums, contiguous, values, with_values};
+
+pub(crate) use crate::numbers::{dot, exp, vectorized};
 
 /// Rows of a block: the unit of parallel work and of partial sums.
 pub(crate) const BLOCK: usize = 64;

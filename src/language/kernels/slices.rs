@@ -1,9 +1,8 @@
 //! Tensors on the CPU as slices of numbers.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
-use rayon::prelude::*;
 
-use super::{BLOCK, vectorized};
+use super::{BLOCK, map_each, vectorized};
 
 /// The numbers of a contiguous storage.
 pub(crate) fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -44,17 +43,14 @@ vectorized! {
     }
 }
 
-/// Sums each column of a matrix given by rows: (n_rows, n_columns) → (n_columns).
-pub(crate) fn column_sums(matrix: &[f32], n_columns: usize) -> Vec<f32> {
-    let partial: Vec<Vec<f32>> = matrix
-        .par_chunks((4 * BLOCK * n_columns).max(1))
-        .map(|rows| {
-            let mut sums = vec![0.0; n_columns];
-            add_rows(&mut sums, rows);
-            sums
-        })
-        .collect();
-    let mut total = vec![0.0; n_columns];
-    partial.iter().for_each(|sums| add_rows(&mut total, sums));
-    total
+/// Adds each column of a matrix given by rows, (n_rows, n_columns), to its sum; an empty `sums` starts at zero.
+pub(crate) fn add_column_sums(sums: &mut Vec<f32>, matrix: &[f32], n_columns: usize) {
+    sums.resize(n_columns, 0.0);
+    let size = 4 * BLOCK * n_columns;
+    let partial = map_each(matrix.len().div_ceil(size), |block| {
+        let mut sums = vec![0.0; n_columns];
+        add_rows(&mut sums, &matrix[block * size..matrix.len().min((block + 1) * size)]);
+        sums
+    });
+    partial.iter().for_each(|partial| add_rows(sums, partial));
 }

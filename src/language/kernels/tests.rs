@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::attention::{Arrangement, attention, composed};
-use super::{bias, gelu, layer_norm, values};
+use super::{alone, bias, gelu, layer_norm, linear, perceptron, values};
+use crate::language::gradients::Gradients;
 use crate::language::mask::{Mask, TokenOrder};
 
 fn variable(shape: &[usize], seed: u64) -> Var {
@@ -24,45 +25,110 @@ fn same(fused: Result<Tensor>, composed: Result<Tensor>, variables: &[&Var]) {
     close(&fused, &composed);
     let weights = variable(fused.dims(), 99);
     let weights = weights.as_tensor().detach();
-    let grads = |output: &Tensor| output.mul(&weights).unwrap().sum_all().unwrap().backward().unwrap();
-    let (a, b) = (grads(&fused), grads(&composed));
+    let sum = |output: &Tensor| output.mul(&weights).unwrap().sum_all().unwrap();
+    let (a, b) = (Gradients::of(&sum(&fused)).unwrap(), sum(&composed).backward().unwrap());
     for variable in variables {
-        close(a.get(variable).unwrap(), b.get(variable).unwrap());
+        near(a.get(variable).unwrap(), &values(b.get(variable).unwrap()).unwrap());
     }
 }
 
 #[track_caller]
 fn close(a: &Tensor, b: &Tensor) {
     assert_eq!(a.dims(), b.dims());
-    let (a, b) = (values(a).unwrap(), values(b).unwrap());
+    near(&values(a).unwrap(), &values(b).unwrap());
+}
+
+#[track_caller]
+fn near(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
     let size = b.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     assert!(size > 0.0);
-    a.iter().zip(&b).for_each(|(a, b)| assert!((a - b).abs() < 2e-5 * size, "{a} {b}"));
+    a.iter().zip(b).for_each(|(a, b)| assert!((a - b).abs() < 2e-5 * size, "{a} {b}"));
+}
+
+fn layer_norm_of_primitives(x: &Tensor, gain: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + 1e-5)?.sqrt()?;
+    centred.broadcast_div(&deviation)?.broadcast_mul(gain)?.broadcast_add(bias)
+}
+
+/// Once with forks and once without.
+#[track_caller]
+fn same_both_ways(fused: impl Fn() -> Result<Tensor>, composed: impl Fn() -> Result<Tensor>, variables: &[&Var]) {
+    same(fused(), composed(), variables);
+    alone(|| same(fused(), composed(), variables));
 }
 
 #[test]
-fn bias_kernels_agree() {
-    let (x, b, residual) = (variable(&[150, 19], 1), variable(&[19], 2), variable(&[150, 19], 3));
-    same(bias::add_bias(&x, &b), x.broadcast_add(&b), &[&x, &b]);
-    let composed = (x.broadcast_add(&b).unwrap() + residual.as_tensor()).unwrap();
-    same(bias::add_bias_and_residual(&x, &b, &residual), Ok(composed), &[&x, &b, &residual]);
-    let vectors = variable(&[3, 19], 4);
+fn bias_gelu_and_layer_norm_agree() {
+    let (x, b, gain) = (variable(&[150, 37], 1), variable(&[37], 2), variable(&[37], 3));
+    same_both_ways(|| bias::add_bias(&x, &b), || x.broadcast_add(&b), &[&x, &b]);
+    let long = variable(&[500, 37], 4);
+    same_both_ways(|| gelu::gelu(&long), || long.gelu(), &[&long]);
+    same_both_ways(
+        || layer_norm::layer_norm(&x, &gain, &b),
+        || layer_norm_of_primitives(&x, &gain, &b),
+        &[&x, &gain, &b],
+    );
+}
+
+#[test]
+fn affine_maps_agree() {
+    let (x, w, b) = (variable(&[150, 19], 1), variable(&[19, 23], 2), variable(&[23], 3));
+    let residual = variable(&[150, 23], 4);
+    same_both_ways(|| linear::linear(&x, &w, &b), || x.matmul(&w)?.broadcast_add(&b), &[&x, &w, &b]);
+    same_both_ways(
+        || linear::linear_with_residual(&x, &w, &b, &residual),
+        || x.matmul(&w)?.broadcast_add(&b)? + residual.as_tensor(),
+        &[&x, &w, &b, &residual],
+    );
+    // Where nothing of the input is trainable, the gradient of the weights must not be lost.
+    let fixed = x.as_tensor().detach();
+    let fixed_residual = residual.as_tensor().detach();
+    same_both_ways(
+        || linear::linear_with_residual(&fixed, &w, &b, &fixed_residual),
+        || fixed.matmul(&w)?.broadcast_add(&b)? + &fixed_residual,
+        &[&w, &b],
+    );
+}
+
+#[test]
+fn the_perceptron_agrees_with_and_without_groups() {
+    let (width, inner) = (19, 41);
+    let x = variable(&[150, width], 1);
+    let [gain, shift, down_bias] = [2, 3, 4].map(|seed| variable(&[width], seed));
+    let (up, up_bias, down) = (variable(&[width, inner], 5), variable(&[inner], 6), variable(&[inner, width], 7));
+    let tensors = perceptron::Tensors {
+        gain: gain.as_tensor().clone(),
+        shift: shift.as_tensor().clone(),
+        up: up.as_tensor().clone(),
+        up_bias: up_bias.as_tensor().clone(),
+        down: down.as_tensor().clone(),
+        down_bias: down_bias.as_tensor().clone(),
+    };
+    let vectors = variable(&[3, width], 8);
     let of_group = Arc::new(vec![2, 0, 2]);
-    let index = Tensor::new(of_group.as_slice(), &Device::Cpu).unwrap();
-    let chosen = vectors.index_select(&index, 0).unwrap().unsqueeze(1).unwrap();
-    let composed = x.reshape((3, 50, 19)).unwrap().broadcast_add(&chosen).unwrap().reshape((150, 19));
-    same(bias::add_by_group(&x, &vectors, &of_group), composed, &[&x, &vectors]);
-}
-
-#[test]
-fn gelu_and_layer_norm_agree() {
-    let (x, b, gain) = (variable(&[130, 37], 1), variable(&[37], 2), variable(&[37], 3));
-    same(gelu::bias_gelu(&x, &b), x.broadcast_add(&b).unwrap().gelu(), &[&x, &b]);
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
-    let deviation = (centred.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + 1e-5).unwrap().sqrt().unwrap();
-    let normal = centred.broadcast_div(&deviation).unwrap();
-    let composed = normal.broadcast_mul(&gain).unwrap().broadcast_add(&b);
-    same(layer_norm::layer_norm(&x, &gain, &b), composed, &[&x, &gain, &b]);
+    let by_primitives = |shifted: Tensor| {
+        let hidden = shifted.matmul(&up)?.broadcast_add(&up_bias)?.gelu()?;
+        hidden.matmul(&down)?.broadcast_add(&down_bias)? + x.as_tensor()
+    };
+    let all = [&x, &gain, &shift, &up, &up_bias, &down, &down_bias];
+    let normal = || layer_norm_of_primitives(&x, &gain, &shift);
+    same_both_ways(|| perceptron::perceptron(&x, None, &tensors), || by_primitives(normal()?), &all);
+    let shifted = || {
+        let chosen = vectors.index_select(&Tensor::new(of_group.as_slice(), &Device::Cpu)?, 0)?.unsqueeze(1)?;
+        by_primitives(normal()?.reshape((3, 50, width))?.broadcast_add(&chosen)?.reshape((150, width))?)
+    };
+    let all = [&x, &vectors, &gain, &shift, &up, &up_bias, &down, &down_bias];
+    same_both_ways(|| perceptron::perceptron(&x, Some((&vectors, &of_group)), &tensors), shifted, &all);
+    same_both_ways(|| perceptron::composed(&x, Some((&vectors, &of_group)), &tensors), shifted, &all);
+    // Trainable tensors over rows that are not: the gradients must not be lost.
+    let fixed = x.as_tensor().detach();
+    let loss = perceptron::perceptron(&fixed, None, &tensors).unwrap().sum_all().unwrap();
+    assert!(Gradients::of(&loss).unwrap().get(&up).is_some());
+    // The gradients of the tensors go to buffers, so a plain backward pass must fail and not forget them.
+    let loss = perceptron::perceptron(&x, None, &tensors).unwrap().sum_all().unwrap();
+    assert!(loss.backward().unwrap_err().to_string().contains("Gradients::of"));
 }
 
 #[test]
@@ -76,8 +142,18 @@ fn attention_agrees_with_and_without_prefixes() {
         prefix_lengths: Arc::new(vec![4, 2, 3]),
     };
     let qkv = variable(&[n_sequences * order.n_tokens(), 3 * width], 1);
-    same(attention(&qkv, None, &arrangement), composed(&qkv, None, &arrangement), &[&qkv]);
+    same_both_ways(|| attention(&qkv, None, &arrangement), || composed(&qkv, None, &arrangement), &[&qkv]);
     let prefix = variable(&[3, 4, 2 * width], 2);
-    let fused = attention(&qkv, Some(&prefix), &arrangement);
-    same(fused, composed(&qkv, Some(&prefix), &arrangement), &[&qkv, &prefix]);
+    same_both_ways(
+        || attention(&qkv, Some(&prefix), &arrangement),
+        || composed(&qkv, Some(&prefix), &arrangement),
+        &[&qkv, &prefix],
+    );
+    // Heads that do not fill whole vectors.
+    let narrow = Arrangement { n_heads: 4, ..arrangement };
+    same_both_ways(
+        || attention(&qkv, Some(&prefix), &narrow),
+        || composed(&qkv, Some(&prefix), &narrow),
+        &[&qkv, &prefix],
+    );
 }

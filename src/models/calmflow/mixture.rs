@@ -10,16 +10,16 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
 use super::mixture_kernel::{MixtureLoss, composed_loss};
 use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::flow::Path;
-use crate::language::kernels::{dot, values};
+use crate::language::kernels::{Matrix, product, with_values};
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::Linear;
+use crate::numbers::{exp, fill_normal, vectorized};
 
 /// Standard deviations are held within e^−6.9 = 0.001 and e³ of the data's.
 pub(super) const LOG_DEVIATION: (f32, f32) = (-6.907_755, 3.0);
@@ -101,33 +101,33 @@ impl Mixture {
         of_sequence: &Arc<Vec<u32>>,
         trajectories: Arc<Trajectories>,
     ) -> Result<Tensor> {
-        let output = self.output.forward(hidden)?;
         let nothing;
         let centre = match centre {
             Some(centre) => centre,
             None => {
                 let n_prompts = of_sequence.iter().max().map_or(1, |&prompt| prompt as usize + 1);
-                nothing = Tensor::zeros((n_prompts, self.n_dims), output.dtype(), output.device())?;
+                nothing = Tensor::zeros((n_prompts, self.n_dims), hidden.dtype(), hidden.device())?;
                 &nothing
             }
         };
         let loss = MixtureLoss {
+            output: self.output.clone(),
             n_components: self.n_components,
             trajectories,
             of_sequence: of_sequence.clone(),
             prior_weights: self.prior_weights.clone(),
             gradients: std::sync::Mutex::default(),
         };
-        if !output.device().is_cpu() {
-            return composed_loss(&output, &self.gates, centre, &loss);
+        if !hidden.device().is_cpu() {
+            return composed_loss(hidden, &self.gates, centre, &loss);
         }
-        Ok(output.contiguous()?.apply_op3(&self.gates.contiguous()?, &centre.contiguous()?, loss)?)
+        Ok(hidden.contiguous()?.apply_op3(&self.gates.contiguous()?, &centre.contiguous()?, loss)?)
     }
 
     /// Draws the end of each path and steps towards it: the states at the next time.
     ///
     /// x̂1 ~ q with standard deviations times `temperature`; x′ = x + w (x̂1 − x) + s ε as in [`Path::step`]; the last step
-    /// returns x̂1.
+    /// returns x̂1. The component of each state is drawn first; only its mean and deviation are computed.
     pub(super) fn step(
         &self,
         hidden: &Tensor,
@@ -136,54 +136,105 @@ impl Mixture {
         temperature: f32,
         rng: &mut ChaCha8Rng,
     ) -> Result<Vec<f32>> {
-        let (n_dims, n_components) = (self.n_dims, self.n_components);
-        let outputs = values(&self.output.forward(hidden)?)?;
-        let guided =
-            present.guided.map(|guided| Ok::<_, crate::Error>(values(&self.output.forward(guided)?)?)).transpose()?;
-        let gates = values(&self.gates)?;
-        let gate = |kind: usize, component: usize| {
-            let start = ((kind * self.n_steps + step) * n_components + component) * n_dims;
-            &gates[start..start + n_dims]
-        };
-        let (weight, deviation) = self.path.step(step, self.n_steps);
+        let (n_dims, n_hidden) = (self.n_dims, self.output.weight.dim(0)?);
+        let (path_weight, deviation) = self.path.step(step, self.n_steps);
         let is_last = step + 1 == self.n_steps;
-        let mut next = Vec::with_capacity(present.now.len());
-        let n_outputs = n_components * (2 * n_dims + 1);
-        let outputs = outputs.chunks_exact(n_outputs).zip(guided.as_ref().unwrap_or(&outputs).chunks_exact(n_outputs));
-        let states = outputs.zip(present.now.chunks_exact(n_dims));
-        for (((output, guided), now), source) in states.zip(present.source.chunks_exact(n_dims)) {
-            let component = choose(&output[2 * n_components * n_dims..], rng);
-            let (means, logs) = (guided, &output[n_components * n_dims..]);
-            let (means, logs) = (&means[component * n_dims..], &logs[component * n_dims..]);
-            let (a, b, s) = (gate(0, component), gate(1, component), gate(2, component));
-            for d in 0..n_dims {
-                let shift = present.centre.get(d).map_or(0.0, |centre| self.prior_weights[step] * centre);
-                let mean = a[d] * now[d] + b[d] * source[d] + s[d].exp() * means[d] + shift;
-                let log_deviation = (s[d] + logs[d]).clamp(LOG_DEVIATION.0, LOG_DEVIATION.1);
-                let noise: f32 = StandardNormal.sample(rng);
-                let end = mean + temperature * log_deviation.exp() * noise;
-                next.push(if is_last {
-                    end
-                } else {
-                    let noise: f32 = StandardNormal.sample(rng);
-                    now[d] + weight * (end - now[d]) + temperature * deviation * noise
-                });
+        let (path_weight, deviation) = if is_last { (1.0, 0.0) } else { (path_weight, deviation) };
+        let mut noise = vec![0.0; present.now.len() * if deviation > 0.0 { 2 } else { 1 }];
+        fill_normal(rng, &mut noise);
+        let (end_noise, path_noise) = noise.split_at(present.now.len());
+        let shift: Vec<f32> = (0..n_dims)
+            .map(|d| present.centre.get(d).map_or(0.0, |centre| self.prior_weights[step] * centre))
+            .collect();
+        let mut next = vec![0.0; present.now.len()];
+        let guided = present.guided.unwrap_or(hidden);
+        let tensors = [hidden, guided, &self.output.weight, &self.output.bias, &self.gates];
+        with_values(tensors, |[hidden, guided, weight, bias, gates]| {
+            for (component, states) in self.choose(hidden, weight, bias, rng).iter().enumerate() {
+                if states.is_empty() {
+                    continue;
+                }
+                let part = |kind: usize, hidden: &[f32]| {
+                    let row = |&state: &usize| &hidden[state * n_hidden..(state + 1) * n_hidden];
+                    let rows: Vec<f32> = states.iter().flat_map(row).copied().collect();
+                    let start = (kind * self.n_components + component) * n_dims;
+                    let columns = start..start + n_dims;
+                    let weight = Matrix::rows(weight, bias.len()).columns(columns.clone());
+                    (product(Matrix::rows(&rows, n_hidden), weight), &bias[columns])
+                };
+                let ((means, mean_bias), (logs, log_bias)) = (part(0, guided), part(1, hidden));
+                let gate = |kind: usize| {
+                    let start = ((kind * self.n_steps + step) * self.n_components + component) * n_dims;
+                    &gates[start..start + n_dims]
+                };
+                let factors: Vec<f32> = gate(2).iter().map(|log| log.exp()).collect();
+                let law = Law {
+                    gates: [gate(0), gate(1), gate(2), &factors],
+                    biases: [mean_bias, log_bias],
+                    shift: &shift,
+                    path: [path_weight, temperature, temperature * deviation],
+                };
+                for (place, &state) in states.iter().enumerate() {
+                    let at = state * n_dims..(state + 1) * n_dims;
+                    let row = place * n_dims..(place + 1) * n_dims;
+                    let now = [&present.now[at.clone()], &present.source[at.clone()], &end_noise[at.clone()]];
+                    let path_noise = if path_noise.is_empty() { &shift } else { &path_noise[at.clone()] };
+                    draw_next(&mut next[at], &law, now, path_noise, [&means[row.clone()], &logs[row]]);
+                }
             }
-        }
+            Ok(())
+        })?;
         Ok(next)
+    }
+
+    /// Draws a component for each state in proportion to exp(logit): the states of each component.
+    fn choose(&self, hidden: &[f32], weight: &[f32], bias: &[f32], rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+        let first = 2 * self.n_components * self.n_dims;
+        let n_hidden = weight.len() / bias.len();
+        let weight = Matrix::rows(weight, bias.len()).columns(first..bias.len());
+        let mut logits = product(Matrix::rows(hidden, n_hidden), weight);
+        let mut states = vec![Vec::new(); self.n_components];
+        for (state, logits) in logits.chunks_exact_mut(self.n_components).enumerate() {
+            logits.iter_mut().zip(&bias[first..]).for_each(|(logit, bias)| *logit += bias);
+            let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            logits.iter_mut().for_each(|logit| *logit = exp(*logit - greatest));
+            let mut left = rng.random::<f32>() * logits.iter().sum::<f32>();
+            let chosen = logits.iter().position(|weight| {
+                left -= weight;
+                left < 0.0
+            });
+            states[chosen.unwrap_or(self.n_components - 1)].push(state);
+        }
+        states
     }
 }
 
-/// Draws a component in proportion to exp(logit).
-fn choose(logits: &[f32], rng: &mut ChaCha8Rng) -> usize {
-    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f32> = logits.iter().map(|logit| (logit - greatest).exp()).collect();
-    let mut left = rng.random::<f32>() * dot(&weights, &vec![1.0; weights.len()]);
-    for (component, weight) in weights.iter().enumerate() {
-        left -= weight;
-        if left < 0.0 {
-            return component;
+/// What all states of one component and step share.
+struct Law<'a> {
+    /// a, b, log s and s.
+    gates: [&'a [f32]; 4],
+    /// Of the means and of the log deviations.
+    biases: [&'a [f32]; 2],
+    shift: &'a [f32],
+    /// The part of the way to the end, and the factors of the noise of the end and of the path.
+    path: [f32; 3],
+}
+
+vectorized! {
+    /// The next state; `now`: the state, its source, and noise of the end; `output`: m and l without their biases.
+    fn draw_next(next: &mut [f32], law: &Law<'_>, now: [&[f32]; 3], path_noise: &[f32], output: [&[f32]; 2]) {
+        let n = next.len();
+        let [a, b, s, factors] = law.gates.map(|gate| &gate[..n]);
+        let [mean_bias, log_bias] = law.biases.map(|bias| &bias[..n]);
+        let [now, source, end_noise] = now.map(|values| &values[..n]);
+        let [means, logs] = output.map(|values| &values[..n]);
+        let (shift, path_noise) = (&law.shift[..n], &path_noise[..n]);
+        let [path_weight, temperature, deviation] = law.path;
+        for d in 0..n {
+            let mean = a[d] * now[d] + b[d] * source[d] + factors[d] * (means[d] + mean_bias[d]) + shift[d];
+            let log_deviation = (s[d] + logs[d] + log_bias[d]).clamp(LOG_DEVIATION.0, LOG_DEVIATION.1);
+            let end = mean + temperature * exp(log_deviation) * end_noise[d];
+            next[d] = now[d] + path_weight * (end - now[d]) + deviation * path_noise[d];
         }
     }
-    weights.len() - 1
 }

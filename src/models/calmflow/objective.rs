@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
 use super::generate::CalmFlow;
 use super::network::{Decoder, Network};
@@ -17,14 +17,17 @@ use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
 use crate::models::method::{FittedMethod, Fitting};
-use crate::models::minibatch::TrainingCells;
+use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::prompts::Prompts;
 use crate::models::reader::Reader;
-use crate::training::Objective;
+use crate::numbers::fill_normal;
 use crate::training::optimizer::Slot;
+use crate::training::{Objective, Part};
 
 /// The gates of the mixture learn this much faster, and do not decay: their start is a closed form, not zero.
 const GATE_RATE: f64 = 10.0;
+/// A minibatch is split into parts of about this many tokens, whose numbers stay in the cache of one core.
+const TOKENS_PER_PART: usize = 256;
 
 /// A CaLMFlow that is being fitted.
 pub struct CalmFlowObjective {
@@ -62,12 +65,37 @@ impl CalmFlowObjective {
         &self.network
     }
 
-    pub(super) fn draw_minibatch(&self, rng: &mut ChaCha8Rng) -> Result<(Prompts, Trajectories)> {
+    pub(super) fn draw_minibatch(&self, rng: &mut ChaCha8Rng) -> Result<Minibatch<'_>> {
+        self.cells.draw(&self.reader, self.params.minibatch(), rng)
+    }
+
+    /// Draws the paths between the ends of a minibatch.
+    pub(super) fn pack(&self, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<(Prompts, Trajectories)> {
         let params = &self.params;
-        let minibatch = self.cells.draw(&self.reader, params.minibatch(), rng)?;
         let points = params.path.draw(minibatch.x0.view(), minibatch.x1.view(), params.n_steps, rng);
         let prompts = minibatch.prompts(self.reader.tokenizer.n_tokens(), params.n_trajectories)?;
         Ok((prompts, Trajectories::pack(points.view(), params.order())))
+    }
+
+    /// The mean loss over the states of a minibatch: a scalar.
+    fn loss_of(&self, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        let (prompts, trajectories) = self.pack(minibatch, rng)?;
+        let conditioning = self.network.read_prompts(&prompts)?;
+        let mut states = trajectories.present()?;
+        if self.params.history_noise > 0.0 {
+            let mut noise = vec![0.0; states.elem_count()];
+            fill_normal(rng, &mut noise);
+            let noise = Tensor::from_vec(noise, states.shape(), &Device::Cpu)?;
+            states = (states + (noise * f64::from(self.params.history_noise))?)?;
+        }
+        let hidden = self.network.hidden(&states, &prompts, &conditioning)?;
+        match &self.network.decoder {
+            Decoder::Mixture(mixture) => {
+                let centre = conditioning.centre.as_ref();
+                mixture.loss(&hidden, centre, &prompts.of_sequence, Arc::new(trajectories))
+            }
+            Decoder::Variational(variational) => variational.loss(&hidden, &trajectories, rng),
+        }
     }
 
     /// The model as it is now, for generation.
@@ -82,23 +110,24 @@ impl CalmFlowObjective {
 
 impl Objective for CalmFlowObjective {
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let (prompts, trajectories) = self.draw_minibatch(rng)?;
-        let conditioning = self.network.read_prompts(&prompts)?;
-        let mut states = trajectories.present()?;
-        if self.params.history_noise > 0.0 {
-            let noise = f64::from(self.params.history_noise);
-            let draws: Vec<f32> = (0..states.elem_count()).map(|_| StandardNormal.sample(rng)).collect();
-            states = (states
-                + (Tensor::from_vec(draws, (trajectories.n_states(), trajectories.n_dims), &Device::Cpu)? * noise)?)?;
-        }
-        let hidden = self.network.hidden(&states, &prompts, &conditioning)?;
-        match &self.network.decoder {
-            Decoder::Mixture(mixture) => {
-                let centre = conditioning.centre.as_ref();
-                mixture.loss(&hidden, centre, &prompts.of_sequence, Arc::new(trajectories))
-            }
-            Decoder::Variational(variational) => variational.loss(&hidden, &trajectories, rng),
-        }
+        let losses = self.parts(rng)?.into_iter().map(|part| part()).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&losses, 0)?.sum_all()?)
+    }
+
+    fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
+        let minibatch = self.draw_minibatch(rng)?;
+        let n_cells = minibatch.x0.nrows();
+        let n_tokens = n_cells / self.params.n_trajectories * self.params.order().n_tokens();
+        let parts = minibatch.split((n_tokens / TOKENS_PER_PART).max(1), self.params.n_trajectories);
+        Ok(parts
+            .into_iter()
+            .map(|minibatch| {
+                let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
+                let weight = minibatch.x0.nrows() as f64 / n_cells as f64;
+                let part: Part<'_> = Box::new(move || Ok((self.loss_of(&minibatch, &mut rng)? * weight)?));
+                part
+            })
+            .collect())
     }
 }
 

@@ -92,7 +92,7 @@ impl CalmFlowParams {
     pub fn of(decoder: DecoderKind) -> Self {
         let mixture = Self {
             decoder,
-            centre: Centre::Additive,
+            centre: Centre::Interaction,
             prompt_use: PromptUse::Sum,
             transformer: TransformerParams { width: 64, n_layers: 2, n_heads: 4 },
             path: Path::Bridge { sigma: 0.5 },

@@ -24,7 +24,11 @@ impl Trajectories {
         for sequence in 0..n_sequences {
             for point in 0..n_points {
                 for trajectory in 0..n_trajectories {
-                    values.extend(points.slice(ndarray::s![point, sequence * n_trajectories + trajectory, ..]).iter());
+                    let state = points.slice(ndarray::s![point, sequence * n_trajectories + trajectory, ..]);
+                    match state.to_slice() {
+                        Some(state) => values.extend_from_slice(state),
+                        None => values.extend(state),
+                    }
                 }
             }
         }

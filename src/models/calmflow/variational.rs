@@ -2,14 +2,14 @@
 
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
 use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
-use crate::language::kernels::gelu::bias_gelu;
+use crate::language::kernels::gelu::gelu;
 use crate::language::parameters::Parameters;
 use crate::language::transformer::{Linear, Norm};
+use crate::numbers::fill_normal;
 
 /// Added to every variance.
 const LEAST_VARIANCE: f64 = 1e-4;
@@ -30,7 +30,7 @@ impl Perceptron {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.second.forward(&bias_gelu(&x.matmul(&self.first.weight)?, &self.first.bias)?)
+        self.second.forward(&gelu(&self.first.forward(x)?)?)
     }
 }
 
@@ -83,7 +83,8 @@ impl Variational {
 
     /// A draw ℓ ~ N(μ, (τσ)²).
     fn draw(mean: &Tensor, variance: &Tensor, temperature: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let noise: Vec<f32> = (0..mean.elem_count()).map(|_| StandardNormal.sample(rng)).collect();
+        let mut noise = vec![0.0; mean.elem_count()];
+        fill_normal(rng, &mut noise);
         let noise = Tensor::from_vec(noise, mean.shape(), &Device::Cpu)?;
         Ok((mean + (variance.sqrt()?.mul(&noise)? * temperature)?)?)
     }

@@ -8,8 +8,7 @@ use ndarray::ArrayView2;
 
 use super::params::CfmParams;
 use crate::flow::Spread;
-use crate::language::kernels::bias::{add_bias_and_residual, add_by_group};
-use crate::language::kernels::gelu::bias_gelu;
+use crate::language::kernels::perceptron::{Tensors, perceptron};
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::{Linear, Norm};
 use crate::models::condition_reader::ConditionReader;
@@ -22,28 +21,18 @@ const N_WAVES: usize = 8;
 const N_TIME: usize = 2 * N_WAVES + 1;
 
 /// A perceptron after a layer normalisation and beside a residual.
-struct Block {
-    norm: Norm,
-    up: Linear,
-    down: Linear,
-}
-
-impl Block {
-    fn new(parameters: &mut Parameters, name: &str, width: usize) -> Result<Self> {
-        let deviation = 0.7 / (width as f32).sqrt();
-        Ok(Self {
-            norm: Norm::new(parameters, &format!("{name}.norm"), width)?,
-            up: Linear::new(parameters, &format!("{name}.up"), width, width, deviation)?,
-            down: Linear::new(parameters, &format!("{name}.down"), width, width, 0.02)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
-        let normal = self.norm.forward(x)?;
-        let normal = add_by_group(&normal, &conditioning.shift, &conditioning.of_group)?;
-        let hidden = bias_gelu(&normal.matmul(&self.up.weight)?, &self.up.bias)?;
-        Ok(add_bias_and_residual(&hidden.matmul(&self.down.weight)?, &self.down.bias, x)?)
-    }
+fn block(parameters: &mut Parameters, name: &str, width: usize) -> Result<Tensors> {
+    let norm = Norm::new(parameters, &format!("{name}.norm"), width)?;
+    let up = Linear::new(parameters, &format!("{name}.up"), width, width, 0.7 / (width as f32).sqrt())?;
+    let down = Linear::new(parameters, &format!("{name}.down"), width, width, 0.02)?;
+    Ok(Tensors {
+        gain: norm.gain,
+        shift: norm.bias,
+        up: up.weight,
+        up_bias: up.bias,
+        down: down.weight,
+        down_bias: down.bias,
+    })
 }
 
 /// A minibatch's conditions after the parts of the network that read them.
@@ -68,7 +57,7 @@ pub(super) struct Network {
     /// g: (n_dims).
     gates: Tensor,
     first: Linear,
-    blocks: Vec<Block>,
+    blocks: Vec<Tensors>,
     last: Norm,
     output: Linear,
 }
@@ -79,7 +68,7 @@ impl Network {
         let deviation = |n_in: usize| 0.7 / (n_in as f32).sqrt();
         let words = ConditionReader::words(parameters, sizes.n_words, width)?;
         let inputs = ConditionReader::inputs(parameters, sizes.n_inputs, width)?;
-        let block = |number: usize| Block::new(parameters, &format!("blocks.{number}"), width);
+        let block = |number: usize| block(parameters, &format!("blocks.{number}"), width);
         let blocks = (0..params.n_layers).map(block).collect::<Result<_>>()?;
         Ok(Self {
             spread: params.spread(),
@@ -131,7 +120,7 @@ impl Network {
         }
         let mut x = self.first.forward(&Tensor::from_vec(rows, (n, n_dims + N_TIME), &Device::Cpu)?)?;
         for block in &self.blocks {
-            x = block.forward(&x, conditioning)?;
+            x = perceptron(&x, Some((&conditioning.shift, &conditioning.of_group)), block)?;
         }
         let free = self.output.forward(&self.last.forward(&x)?)?;
         let skips = Tensor::from_vec(skips, (n, n_dims), &Device::Cpu)?.broadcast_mul(&self.gates)?;

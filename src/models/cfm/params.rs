@@ -71,7 +71,7 @@ impl CfmParams {
     pub fn of(variant: Variant) -> Self {
         let independent = Self {
             variant,
-            centre: Centre::Additive,
+            centre: Centre::Interaction,
             source: Source::Noise,
             width: 256,
             n_layers: 3,

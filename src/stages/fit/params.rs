@@ -103,7 +103,7 @@ impl Default for FitParams {
             seed: 0,
             prompt: None,
             prompt_use: None,
-            centre: Centre::Additive,
+            centre: Centre::Interaction,
             source: Source::default(),
             coupling: None,
             width: None,
@@ -236,7 +236,7 @@ impl FitParams {
     }
 
     /// The choices of the training; the number of steps is 0 where a budget decides it.
-    pub(super) fn training(&self) -> TrainingParams {
+    pub fn training(&self) -> TrainingParams {
         TrainingParams {
             n_steps: self.steps.unwrap_or(0),
             learning_rate: self.learning_rate.unwrap_or(self.method.learning_rate()),

@@ -156,12 +156,12 @@ impl Validation {
         Ok(self.best_judgement().map(|best| self.judgements[best][0] as usize))
     }
 
-    /// The judgements as columns of a history: one value per step, the latest judgement's.
+    /// The judgements as columns of a history with one row per step; rows without a judgement are NaN.
     pub(super) fn history(&self, n_steps: usize) -> BTreeMap<String, Vec<f64>> {
-        let latest = |step: usize| self.judgements.iter().rev().find(|judgement| judgement[0] as usize <= step);
         let column = |(place, name): (usize, &&str)| {
-            let value = |step| latest(step).map_or(f64::NAN, |judgement| judgement[place]);
-            ((*name).to_owned(), (1..=n_steps).map(value).collect())
+            let mut values = vec![f64::NAN; n_steps];
+            self.judgements.iter().for_each(|judgement| values[judgement[0] as usize - 1] = judgement[place]);
+            ((*name).to_owned(), values)
         };
         COLUMNS.iter().enumerate().skip(1).map(column).collect()
     }

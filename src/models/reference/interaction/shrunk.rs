@@ -19,7 +19,8 @@ const RIDGES: [f64; 5] = [0.1, 0.3, 1.0, 3.0, 1e9];
 /// the effect elsewhere over all perturbations measured in c. Where it was measured in c, the measured effect m and b are
 /// weighed by what each is worth: δ = w·m + (1 − w)·b with w = τ² / (τ² + σ² / n), per dimension; σ² is the variance
 /// of cells within conditions, n the number of cells, τ² the variance of m around b beyond σ²/n, each b made without its
-/// own stratum.
+/// own stratum. What was measured in one stratum only was drawn towards the other perturbations before
+/// ([`super::shrinkage`]).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shrunk {
     /// Measured strata, weighed.
@@ -66,7 +67,7 @@ impl Shrunk {
             let Some(base) = unmeasured.get(&stratum.condition) else { return stratum.effect.clone() };
             let mut effect = base.clone();
             for (dim, value) in effect.iter_mut().enumerate() {
-                let noise = strata.within[dim] / stratum.n_cells;
+                let noise = stratum.noise[dim];
                 let weight = if noise > 0.0 { between[dim] / (between[dim] + noise) } else { 1.0 };
                 *value += weight * (stratum.effect[dim] - *value);
             }
@@ -212,7 +213,7 @@ fn between(strata: &Strata, unmeasured: &BTreeMap<Condition, Array1<f64>>) -> Ar
         let Some(base) = unmeasured.get(&stratum.condition) else { continue };
         let squares = (&stratum.effect - base).mapv(|gap| gap * gap);
         sum.scaled_add(stratum.n_cells, &squares);
-        sum -= &strata.within;
+        sum.scaled_add(-stratum.n_cells, &stratum.noise);
         n += stratum.n_cells;
     }
     (sum / f64::max(n, 1.0)).mapv(|value| value.max(0.0))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array1, ArrayView2};
 
+use super::shrinkage::{Mean, Shrinkage};
 use crate::conditions::{Condition, Perturbation};
 use crate::{Error, Result};
 
@@ -13,11 +14,12 @@ pub(super) type Covariates = BTreeMap<String, String>;
 #[derive(Debug, Clone)]
 pub(super) struct Stratum {
     pub(super) condition: Condition,
-    /// Mean of its cells − mean of the control cells with the same covariates: (n_dims).
+    /// Mean of its cells − mean of the control cells with the same covariates, each as sure as [`Shrinkage`] makes it:
+    /// (n_dims).
     pub(super) effect: Array1<f64>,
     pub(super) n_cells: f64,
-    /// Σ of squared distances of its cells from their mean: (n_dims).
-    squares: Array1<f64>,
+    /// Variance of its mean: (n_dims).
+    pub(super) noise: Array1<f64>,
 }
 
 /// All perturbed training conditions, in the order of conditions.
@@ -25,10 +27,7 @@ pub(super) struct Stratum {
 pub(super) struct Strata {
     pub(super) controls: BTreeMap<Covariates, Array1<f64>>,
     pub(super) strata: Vec<Stratum>,
-    /// Variance of cells around the mean of their condition, control or perturbed: (n_dims).
-    pub(super) within: Array1<f64>,
-    /// Σ of squared distances of control cells from the means of their strata, and their degrees of freedom.
-    of_controls: (Array1<f64>, f64),
+    n_dims: usize,
 }
 
 impl Strata {
@@ -50,7 +49,6 @@ impl Strata {
             rows.entry(condition).or_default().push(row);
         }
         let (mut controls, mut means) = (BTreeMap::new(), Vec::new());
-        let mut of_controls = (Array1::<f64>::zeros(n_dims), 0.0);
         for (condition, rows) in rows {
             let n_cells = rows.len() as f64;
             let mut mean = Array1::<f64>::zeros(n_dims);
@@ -63,50 +61,49 @@ impl Strata {
                 let gaps = embedding.row(row).mapv(f64::from) - &mean;
                 squares += &gaps.mapv(|gap| gap * gap);
             }
+            let one = Mean { condition, mean, n_cells, squares };
             if condition.perturbation.is_control() {
-                of_controls.0 += &squares;
-                of_controls.1 += n_cells - 1.0;
-                controls.insert(condition.covariates.clone(), mean);
+                controls.insert(condition.covariates.clone(), one);
             } else {
-                means.push((condition, mean, n_cells, squares));
+                means.push(one);
             }
         }
+        let n_strata = means.iter().fold(BTreeMap::<Perturbation, usize>::new(), |mut n_strata, one| {
+            *n_strata.entry(one.condition.perturbation.clone()).or_default() += 1;
+            n_strata
+        });
+        let shrinkage = Shrinkage::of(controls.values().chain(&means));
+        let controls: BTreeMap<Covariates, Array1<f64>> =
+            controls.into_iter().map(|(covariates, control)| (covariates, shrinkage.shrink(&control))).collect();
         let mut strata = Vec::with_capacity(means.len());
-        for (condition, mean, n_cells, squares) in means {
-            let control = controls.get(&condition.covariates).ok_or_else(|| Error::TooFew {
-                what: format!("control cells like `{condition}`"),
+        for one in means {
+            let control = controls.get(&one.condition.covariates).ok_or_else(|| Error::TooFew {
+                what: format!("control cells like `{}`", one.condition),
                 needed: 1,
                 got: 0,
                 hint: "drop the covariate, or remove the cells of this stratum".into(),
             })?;
-            strata.push(Stratum { condition: condition.clone(), effect: mean - control, n_cells, squares });
+            // A perturbation that other strata tell of is weighed against these and not against other perturbations.
+            let (mean, noise) = match n_strata[&one.condition.perturbation] {
+                1 => (shrinkage.shrink(&one), shrinkage.noise(&one) * shrinkage.weight(&one)),
+                _ => (one.mean.clone(), shrinkage.noise(&one)),
+            };
+            let (condition, effect) = (one.condition.clone(), mean - control);
+            strata.push(Stratum { condition, effect, n_cells: one.n_cells, noise });
         }
-        Ok(Self::with(controls, strata, of_controls))
-    }
-
-    fn with(
-        controls: BTreeMap<Covariates, Array1<f64>>,
-        strata: Vec<Stratum>,
-        of_controls: (Array1<f64>, f64),
-    ) -> Self {
-        let (mut squares, mut freedom) = of_controls.clone();
-        for stratum in &strata {
-            squares += &stratum.squares;
-            freedom += stratum.n_cells - 1.0;
-        }
-        Self { controls, strata, within: squares / f64::max(freedom, 1.0), of_controls }
+        Ok(Self { controls, strata, n_dims })
     }
 
     /// Number of dimensions of a cell.
     pub(super) fn n_dims(&self) -> usize {
-        self.within.len()
+        self.n_dims
     }
 
     /// The same without some perturbations, whatever their covariates.
     pub(super) fn without(&self, perturbations: &[&Perturbation]) -> Self {
         let stays = |stratum: &&Stratum| !perturbations.contains(&&stratum.condition.perturbation);
         let strata = self.strata.iter().filter(stays).cloned().collect();
-        Self::with(self.controls.clone(), strata, self.of_controls.clone())
+        Self { controls: self.controls.clone(), strata, n_dims: self.n_dims }
     }
 
     /// Combinations of two or more components, each once.

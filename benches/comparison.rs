@@ -1,0 +1,381 @@
+//! How well every method and every formulation tells conditions that were held out, at equal CPU seconds.
+//!
+//! `cargo bench --bench comparison -- --budget 15 --seeds 3 NAME=PREPARED.h5ad … > rows.csv` fits each setting to the training
+//! cells of each screen on one thread, generates the held-out conditions, and prints one row per condition;
+//! `--settings methods|formulations` chooses the settings, `--part 1/2` does half of the fits, and
+//! `cargo bench --bench comparison -- --summarise rows.csv` prints the means over conditions with the spread over seeds.
+//! `benches/comparison.sh` does all of it. Everything is measured in principal components.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use scflow::conditions::Condition;
+use scflow::conditions::prompt::Template;
+use scflow::flow::Coupling;
+use scflow::io::h5ad;
+use scflow::metrics::{energy::energy, mmd::gamma_median, mmd::mmd2_rbf, spread::std_ratio};
+use scflow::models::calmflow::{DecoderKind, PromptUse};
+use scflow::models::guide::{Centre, Guide};
+use scflow::models::method::Draws;
+use scflow::models::registry::Method;
+use scflow::models::source::Source;
+use scflow::prepared::Prepared;
+use scflow::stages::fit::FitParams;
+use scflow::training::{State, fit};
+
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Cells that are generated for a condition.
+const N_GENERATED: usize = 1000;
+/// Steps whose CPU time is measured, after a few that are not.
+const N_MEASURED: usize = 30;
+const N_COLD: usize = 3;
+const HEADER: &str = "screen,setting,seed,steps,seconds,condition,edist_l2,mmd2_rbf_median,std_ratio,pearson_delta";
+
+/// A setting: its name, the choices of the fit, and how cells are drawn.
+struct Setting {
+    name: &'static str,
+    params: FitParams,
+    draws: Draws,
+}
+
+fn setting(name: &'static str, change: impl FnOnce(&mut FitParams)) -> Setting {
+    let mut params = FitParams::default();
+    change(&mut params);
+    Setting { name, params, draws: Draws::default() }
+}
+
+/// The methods with equal information.
+fn methods() -> Vec<Setting> {
+    let of = |name, method| setting(name, |params| params.method = method);
+    vec![
+        of("calmflow", Method::Calmflow),
+        of("cfm", Method::Cfm),
+        of("cfm-ot", Method::CfmOt),
+        of("cfm-sb", Method::CfmSb),
+        setting("calmflow variational", |params| params.decoder = Some(DecoderKind::Variational)),
+    ]
+}
+
+/// CaLMFlow with one choice changed.
+fn formulations() -> Vec<Setting> {
+    let drawn =
+        |name, temperature| Setting { draws: Draws { temperature, ..Draws::default() }, ..setting(name, |_| ()) };
+    vec![
+        setting("default", |_| ()),
+        setting("centre none", |params| params.centre = Centre::None),
+        setting("centre additive", |params| params.centre = Centre::Additive),
+        setting("centre interaction", |params| params.centre = Centre::Interaction),
+        setting("straight path", |params| params.sigma = Some(0.0)),
+        setting("bridge sigma 1", |params| params.sigma = Some(1.0)),
+        setting("coupling exact", |params| params.coupling = Some(Coupling::Exact)),
+        setting("coupling entropic", |params| params.coupling = Some(Coupling::Entropic)),
+        setting("source control", |params| params.source = Source::Control),
+        setting("time steps 2", |params| params.time_steps = Some(2)),
+        setting("time steps 8", |params| params.time_steps = Some(8)),
+        setting("spatial tokens 2", |params| params.spatial_tokens = Some(2)),
+        setting("trajectories 4", |params| params.trajectories = Some(4)),
+        setting("mixture components 1", |params| params.mixture_components = Some(1)),
+        setting("mixture components 8", |params| params.mixture_components = Some(8)),
+        setting("prompt prefix", |params| params.prompt_use = Some(PromptUse::Prefix)),
+        setting("prompt both", |params| params.prompt_use = Some(PromptUse::Both)),
+        setting("no average", |params| params.average = 0.0),
+        setting("early stopping", |params| params.validation_conditions = 2),
+        drawn("temperature 0.8", 0.8),
+    ]
+}
+
+/// A prepared screen as the comparison needs it.
+struct Screen {
+    name: String,
+    embedding: Array2<f32>,
+    conditions: Vec<Condition>,
+    held_out: Vec<(Condition, Array2<f32>)>,
+    loadings: Array2<f32>,
+    covariates: Vec<String>,
+}
+
+impl Screen {
+    fn read(argument: &str) -> Self {
+        let (name, path) = argument.split_once('=').expect("screens are given as NAME=PREPARED.h5ad");
+        let prepared = Prepared::new(h5ad::read(Path::new(path)).unwrap()).unwrap();
+        let rows = prepared.training_rows();
+        let training = prepared.rows_by_condition(true);
+        let held_out = prepared.rows_by_condition(false).into_iter().filter(|(held, _)| !training.contains_key(held));
+        let cells =
+            |(condition, rows): (Condition, Vec<usize>)| (condition, prepared.embedding().select(Axis(0), &rows));
+        Self {
+            name: name.into(),
+            held_out: held_out.map(cells).collect(),
+            embedding: prepared.embedding().select(Axis(0), &rows),
+            conditions: rows.iter().map(|&row| prepared.conditions[row].clone()).collect(),
+            loadings: prepared.pca().unwrap().loadings,
+            covariates: prepared.settings.covariates.clone(),
+        }
+    }
+
+    fn controls(&self, condition: &Condition) -> Array2<f32> {
+        let fits = |other: &Condition| other.perturbation.is_control() && other.covariates == condition.covariates;
+        let rows: Vec<usize> = (0..self.conditions.len()).filter(|&row| fits(&self.conditions[row])).collect();
+        self.embedding.select(Axis(0), &rows)
+    }
+
+    /// Prints how near cells are to the real ones of a condition.
+    fn print(&self, of: &str, condition: &Condition, real: ArrayView2<f32>, generated: ArrayView2<f32>) {
+        let control = self.controls(condition).mean_axis(Axis(0)).unwrap();
+        let mean = |cells: ArrayView2<f32>| self.loadings.dot(&(cells.mean_axis(Axis(0)).unwrap() - &control));
+        println!(
+            "{},{of},{},{:.5},{:.5},{:.4},{:.4}",
+            self.name,
+            condition.to_string().replace(',', ";"),
+            energy(real, generated).unwrap(),
+            mmd2_rbf(real, generated, gamma_median(real).unwrap()).unwrap(),
+            std_ratio(real, generated).unwrap(),
+            correlation(&mean(real), &mean(generated)),
+        );
+    }
+
+    /// Control cells moved by closed forms, and the two halves of the real cells.
+    fn references(&self) {
+        let additive = Guide::fit(self.embedding.view(), &self.conditions, Centre::Additive, 0).unwrap();
+        let interaction = Guide::fit(self.embedding.view(), &self.conditions, Centre::Interaction, 0).unwrap();
+        for (condition, real) in &self.held_out {
+            let controls = self.controls(condition);
+            let own = controls.mean_axis(Axis(0)).unwrap();
+            self.print("control,0,0,0", condition, real.view(), controls.view());
+            for (name, guide) in [("additive-shift", &additive), ("interaction-shift", &interaction)] {
+                let moved = &controls + &(&guide.view(condition).unwrap().centre - &own);
+                self.print(&format!("{name},0,0,0"), condition, real.view(), moved.view());
+            }
+            let mut rows: Vec<usize> = (0..real.nrows()).collect();
+            rows.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+            let (first, second) = rows.split_at(rows.len() / 2);
+            let (first, second) = (real.select(Axis(0), first), real.select(Axis(0), second));
+            self.print("split-half,0,0,0", condition, first.view(), second.view());
+        }
+    }
+
+    fn run(&self, setting: &Setting, seed: u64, budget: f64) {
+        let template = Template::parse(&Template::plain(&self.covariates), &self.covariates).unwrap();
+        let params = FitParams { seed, ..setting.params.clone() };
+        let choices = params.choices().unwrap();
+        let (mut embedding, mut conditions) = (self.embedding.clone(), self.conditions.clone());
+        let mut validation = Vec::new();
+        if params.validation_conditions > 0 {
+            validation = keep_some(&mut embedding, &mut conditions, params.validation_conditions, seed);
+        }
+        let fitting = choices.begin(embedding.view(), &conditions, template, seed).unwrap();
+        let mut training = params.training();
+        let mut state = State::with_average(fitting.slots(), params.average).unwrap();
+        let start =
+            state.to_tensors().unwrap().into_iter().map(|(name, tensor)| (name, tensor.copy().unwrap())).collect();
+        let mut from = 0.0;
+        training.n_steps = N_COLD + N_MEASURED;
+        fit(&*fitting, &mut state, &training, &mut |progress, _| {
+            from = if progress.step == N_COLD { cpu_seconds() } else { from };
+            Ok(())
+        })
+        .unwrap();
+        training.n_steps = (budget * N_MEASURED as f64 / (cpu_seconds() - from)) as usize;
+        state.restore(&start).unwrap();
+        let (started, n_steps) = (cpu_seconds(), training.n_steps);
+        let (mut best, mut kept) = (f64::INFINITY, BTreeMap::new());
+        fit(&*fitting, &mut state, &training, &mut |progress, state| {
+            if !validation.is_empty() && progress.step % (n_steps / 20).max(1) == 0 {
+                state.exchange_average()?;
+                let model = fitting.model()?;
+                let mut score = 0.0;
+                for (condition, real, scale) in &validation {
+                    let generated = model.generate(condition, real.nrows(), setting.draws, seed)?;
+                    let gamma = gamma_median(real.view())?;
+                    score += energy(real.view(), generated.view())? / scale[0]
+                        + mmd2_rbf(real.view(), generated.view(), gamma)? / scale[1];
+                }
+                if score < best {
+                    best = score;
+                    let copy = |slot: &scflow::training::optimizer::Slot| {
+                        (slot.name.clone(), slot.variable.as_tensor().copy().unwrap())
+                    };
+                    kept = state.slots.iter().map(copy).collect();
+                }
+                state.exchange_average()?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        state.exchange_average().unwrap();
+        for slot in &state.slots {
+            if let Some(tensor) = kept.get(&slot.name) {
+                slot.variable.set(tensor).unwrap();
+            }
+        }
+        let seconds = cpu_seconds() - started;
+        let model = fitting.model().unwrap();
+        for (condition, real) in &self.held_out {
+            let generated = model.generate(condition, N_GENERATED, setting.draws, seed).unwrap();
+            let of = format!("{},{seed},{n_steps},{seconds:.1}", setting.name);
+            self.print(&of, condition, real.view(), generated.view());
+        }
+    }
+}
+
+type Kept = Vec<(Condition, Array2<f32>, [f64; 2])>;
+
+/// Takes perturbations, or strata where there are no combinations, out of the training cells.
+fn keep_some(embedding: &mut Array2<f32>, conditions: &mut Vec<Condition>, n: usize, seed: u64) -> Kept {
+    let mut all = conditions.clone();
+    all.sort();
+    all.dedup();
+    let combined = all.iter().any(|condition| condition.perturbation.components().len() > 1);
+    let mut candidates: Vec<String> = all
+        .iter()
+        .filter(|condition| condition.perturbation.components().len() > usize::from(combined))
+        .filter(|condition| {
+            let alone =
+                |component: &String| all.iter().any(|other| other.perturbation.components() == [component.clone()]);
+            condition.perturbation.components().iter().all(alone)
+        })
+        .map(|condition| if combined { condition.perturbation.to_string() } else { condition.to_string() })
+        .collect();
+    candidates.dedup();
+    candidates.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    candidates.truncate(n);
+    let is_kept = |condition: &Condition| {
+        candidates.contains(&if combined { condition.perturbation.to_string() } else { condition.to_string() })
+    };
+    let (mut kept, mut rest) = (BTreeMap::<Condition, Vec<usize>>::new(), Vec::new());
+    for (row, condition) in conditions.iter().enumerate() {
+        if is_kept(condition) {
+            kept.entry(condition.clone()).or_default().push(row);
+        } else {
+            rest.push(row);
+        }
+    }
+    let controls = |of: &Condition| -> Vec<usize> {
+        let fits =
+            |row: &usize| conditions[*row].perturbation.is_control() && conditions[*row].covariates == of.covariates;
+        (0..conditions.len()).filter(fits).collect()
+    };
+    let judged = kept
+        .into_iter()
+        .filter(|(_, rows)| rows.len() >= 10)
+        .map(|(condition, rows)| {
+            let (real, control) = (embedding.select(Axis(0), &rows), embedding.select(Axis(0), &controls(&condition)));
+            let gamma = gamma_median(real.view()).unwrap();
+            let scale = [
+                energy(real.view(), control.view()).unwrap().max(1e-6),
+                mmd2_rbf(real.view(), control.view(), gamma).unwrap().max(1e-6),
+            ];
+            (condition, real, scale)
+        })
+        .collect();
+    (*embedding, *conditions) =
+        (embedding.select(Axis(0), &rest), rest.iter().map(|&row| conditions[row].clone()).collect());
+    judged
+}
+
+fn correlation(a: &Array1<f32>, b: &Array1<f32>) -> f64 {
+    let centred = |x: &Array1<f32>| x.mapv(f64::from) - x.mapv(f64::from).mean().unwrap();
+    let (a, b) = (centred(a), centred(b));
+    a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()
+}
+
+/// Seconds of computing of this process; Linux counts them in hundredths.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+/// Means over conditions, with the standard deviation over seeds, as a table in Markdown.
+fn summarise(path: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows = BTreeMap::<(String, String), BTreeMap<String, Vec<[f64; 5]>>>::new();
+    let mut order = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with("screen,")) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let number = |place: usize| fields[place].parse::<f64>().unwrap();
+        let key = (fields[0].to_owned(), fields[1].to_owned());
+        if !order.contains(&key) {
+            order.push(key.clone());
+        }
+        let values = [number(6), number(7), number(8), number(9), number(3)];
+        rows.entry(key).or_default().entry(fields[2].to_owned()).or_default().push(values);
+    }
+    println!(
+        "| screen | setting | edist_l2 (seeds) | mmd2_rbf_median | std_ratio | pearson_delta | steps |\n|---|---|---|---|---|---|---|"
+    );
+    order.sort_by(|a, b| a.0.cmp(&b.0));
+    for key in &order {
+        let of_seed = |rows: &Vec<[f64; 5]>| {
+            [0, 1, 2, 3, 4].map(|k| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len() as f64)
+        };
+        let seeds: Vec<[f64; 5]> = rows[key].values().map(of_seed).collect();
+        let mean = [0, 1, 2, 3, 4].map(|k| seeds.iter().map(|seed| seed[k]).sum::<f64>() / seeds.len() as f64);
+        let each: Vec<String> = seeds.iter().map(|seed| format!("{:.4}", seed[0])).collect();
+        let (screen, setting) = key;
+        println!(
+            "| {screen} | {setting} | {:.4} ({}) | {:.4} | {:.3} | {:.3} | {:.0} |",
+            mean[0],
+            each.join(" "),
+            mean[1],
+            mean[2],
+            mean[3],
+            mean[4]
+        );
+    }
+}
+
+fn main() {
+    // SAFETY: no other thread has been started yet. The libraries read these when they first compute.
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", "1");
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    }
+    let (mut budget, mut n_seeds, mut part, mut settings, mut only) = (15.0, 3, (0, 1), methods(), String::new());
+    let mut screens = Vec::new();
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().expect("a value");
+        match argument.as_str() {
+            "--summarise" => return summarise(&value()),
+            "--budget" => budget = value().parse().unwrap(),
+            "--seeds" => n_seeds = value().parse().unwrap(),
+            "--only" => only = value(),
+            "--settings" if value() == "formulations" => settings = formulations(),
+            "--settings" => (),
+            "--part" => {
+                let text = value();
+                let (number, of) = text.split_once('/').expect("a part such as 1/2");
+                part = (number.parse::<usize>().unwrap() - 1, of.parse().unwrap());
+            }
+            _ => screens.push(Screen::read(&argument)),
+        }
+    }
+    if part.0 == 0 {
+        println!("{HEADER}");
+    }
+    let mut number = 0;
+    for seed in 0..n_seeds {
+        for screen in &screens {
+            if seed == 0 && part.0 == 0 {
+                screen.references();
+            }
+            for setting in
+                settings.iter().filter(|setting| only.is_empty() || only.split(';').any(|one| one == setting.name))
+            {
+                number += 1;
+                if number % part.1 == part.0 {
+                    screen.run(setting, seed, budget);
+                }
+            }
+        }
+    }
+}

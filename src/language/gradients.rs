@@ -1,0 +1,112 @@
+//! The gradients of trainable tensors, summed where they arise.
+//!
+//! The tensor library makes a zero tensor and a sum for each gradient of each operation. A kernel that knows a trainable
+//! tensor adds the gradient to one buffer per tensor instead, which is opened by [`Gradients::of`] for the thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use candle_core::{Tensor, TensorId};
+
+use super::kernels::with_values;
+use crate::Result;
+
+thread_local! {
+    static OPEN: RefCell<Option<HashMap<TensorId, Vec<f32>>>> = const { RefCell::new(None) };
+}
+
+/// The gradients of one scalar with respect to the trainable tensors under it.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    by_tensor: HashMap<TensorId, Vec<f32>>,
+}
+
+/// Puts the buffers of an outer pass back, also when the inner one fails.
+struct Restore(Option<HashMap<TensorId, Vec<f32>>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        OPEN.set(self.0.take());
+    }
+}
+
+impl Gradients {
+    /// Differentiates a scalar.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`] if an operation cannot be differentiated.
+    pub fn of(loss: &Tensor) -> Result<Self> {
+        Self::default().again(loss)
+    }
+
+    /// Differentiates another scalar, in the memory of these gradients.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`] if an operation cannot be differentiated.
+    pub fn again(mut self, loss: &Tensor) -> Result<Self> {
+        self.by_tensor.values_mut().for_each(Vec::clear);
+        let restore = Restore(OPEN.replace(Some(self.by_tensor)));
+        let store = loss.backward()?;
+        let mut by_tensor = OPEN.take().unwrap_or_default();
+        drop(restore);
+        let ids: Vec<TensorId> = store.get_ids().copied().collect();
+        for id in ids {
+            let Some(grad) = store.get_id(id) else { continue };
+            let sum = by_tensor.entry(id).or_default();
+            with_values([&grad.contiguous()?], |[grad]| {
+                add(sum, grad);
+                Ok(())
+            })?;
+        }
+        by_tensor.retain(|_, sum| !sum.is_empty());
+        Ok(Self { by_tensor })
+    }
+
+    /// The gradient of a trainable tensor, row by row; nothing if the scalar does not depend on it.
+    pub fn get(&self, tensor: &Tensor) -> Option<&[f32]> {
+        self.by_tensor.get(&tensor.id()).map(Vec::as_slice)
+    }
+}
+
+/// Adds to a sum, or starts it.
+pub(crate) fn add(sum: &mut Vec<f32>, values: &[f32]) {
+    match sum.is_empty() {
+        true => sum.extend_from_slice(values),
+        false => sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+    }
+}
+
+/// Adds to the buffer of a trainable tensor by `add`, which is given the sum so far (empty before the first addition).
+/// Elsewhere it returns the gradient as a tensor: where no buffers are open, or the tensor is itself a result.
+pub(crate) fn gradient_of(tensor: &Tensor, add: impl FnOnce(&mut Vec<f32>)) -> candle_core::Result<Option<Tensor>> {
+    let sum = OPEN.with_borrow_mut(|open| match open {
+        Some(buffers) if tensor.is_variable() => Some(buffers.remove(&tensor.id()).unwrap_or_default()),
+        _ => None,
+    });
+    match sum {
+        Some(mut sum) => {
+            add(&mut sum);
+            OPEN.with_borrow_mut(|open| open.as_mut().map(|buffers| buffers.insert(tensor.id(), sum)));
+            Ok(None)
+        }
+        None if tensor.track_op() => {
+            let mut sum = Vec::new();
+            add(&mut sum);
+            Tensor::from_vec(sum, tensor.shape(), tensor.device()).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// As [`gradient_of`] for a tensor that is no argument of the operation in the tensor library's graph.
+pub(crate) fn collect_gradient(tensor: &Tensor, add: impl FnOnce(&mut Vec<f32>)) -> candle_core::Result<()> {
+    if !tensor.track_op() {
+        return Ok(());
+    }
+    match gradient_of(tensor, add)? {
+        None => Ok(()),
+        Some(_) => candle_core::bail!(
+            "this operation leaves gradients in buffers: differentiate with `Gradients::of`, and make its tensors trainable themselves"
+        ),
+    }
+}
