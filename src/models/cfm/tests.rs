@@ -10,6 +10,7 @@ use super::*;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::flow::{Solver, Spread};
+use crate::language::gradients::Gradients;
 use crate::language::kernels::values;
 use crate::models::guide::Centre;
 use crate::models::method::{Draws, FittedMethod, Fitting};
@@ -68,10 +69,10 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
         // Away from the start, where some tensors are zero.
         let (objective, state) = fitted(CfmParams { centre, source, ..params(variant) }, 5);
         let loss = || objective.loss(&mut ChaCha8Rng::seed_from_u64(7)).unwrap();
-        let grads = loss().backward().unwrap();
+        let grads = Gradients::of(&loss()).unwrap();
         for slot in &state.slots {
             let tensor = slot.variable.as_tensor();
-            let grad = values(grads.get(tensor).unwrap_or_else(|| panic!("{} has no gradient", slot.name))).unwrap();
+            let grad = grads.get(tensor).unwrap_or_else(|| panic!("{} has no gradient", slot.name));
             let norm = grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             assert!(norm > 0.0, "{} has a zero gradient", slot.name);
             let start = values(tensor).unwrap();
@@ -79,7 +80,7 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
             let step = 5e-3 * size;
             let moved = |sign: f64| {
                 let moved: Vec<f32> =
-                    start.iter().zip(&grad).map(|(v, g)| v + (sign * step * f64::from(*g) / norm) as f32).collect();
+                    start.iter().zip(grad).map(|(v, g)| v + (sign * step * f64::from(*g) / norm) as f32).collect();
                 slot.variable.set(&Tensor::from_vec(moved, tensor.shape(), &Device::Cpu).unwrap()).unwrap();
                 f64::from(loss().to_scalar::<f32>().unwrap())
             };
