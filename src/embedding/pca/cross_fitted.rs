@@ -2,7 +2,7 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
-use ndarray::{Array2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use super::Pca;
@@ -15,7 +15,7 @@ const N_PARTS: usize = 10;
 /// Directions that are followed for each component wanted, so that the last components come out well.
 const DIRECTIONS_PER_COMPONENT: usize = 2;
 /// Rounds of subspace iteration from the components of all cells, which lie near.
-const N_ROUNDS: usize = 6;
+const N_ROUNDS: usize = 4;
 /// A direction shorter than this beside a unit vector is rounding error.
 const SHORTEST: f64 = 1e-10;
 
@@ -99,10 +99,10 @@ impl Part<'_> {
     fn image_without(&self, whole: MatRef<'_, f64>, directions: &Mat<f64>, scale: f64) -> Mat<f64> {
         let n_directions = directions.ncols();
         let rowwise = Array2::from_shape_fn((directions.nrows(), n_directions), |(gene, k)| directions[(gene, k)]);
-        let offset = ndarray::ArrayView1::from(self.centre).dot(&rowwise);
+        let offset = ArrayView1::from(self.centre).dot(&rowwise);
         let mut removed = Array2::<f64>::zeros(rowwise.dim());
-        let mut sum = ndarray::Array1::<f64>::zeros(n_directions);
-        let mut scores = ndarray::Array1::<f64>::zeros(n_directions);
+        let mut sum = Array1::<f64>::zeros(n_directions);
+        let mut scores = Array1::<f64>::zeros(n_directions);
         for &row in &self.rows {
             scores.assign(&offset);
             scores.mapv_inplace(|value| -value);
@@ -123,7 +123,7 @@ impl Part<'_> {
     fn project(&self, components: MatRef<'_, f64>, mut target: ArrayViewMut2<'_, f32>) {
         let rowwise =
             Array2::from_shape_fn((components.nrows(), components.ncols()), |(gene, k)| components[(gene, k)]);
-        let offset = ndarray::ArrayView1::from(self.centre).dot(&rowwise);
+        let offset = ArrayView1::from(self.centre).dot(&rowwise);
         for (&row, mut target) in self.rows.iter().zip(target.axis_iter_mut(Axis(0))) {
             let mut scores = -&offset;
             self.each(row, |gene, value| scores.scaled_add(value, &rowwise.row(gene)));
@@ -152,22 +152,19 @@ fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
 /// Gram–Schmidt, twice; what is left of a direction that depends on those before it is set to zero.
 fn orthonormalise(matrix: &mut Mat<f64>) {
     for k in 0..matrix.ncols() {
-        let length = norm(matrix.col_as_slice(k));
+        let mut column = Array1::from(matrix.col_as_slice(k).to_vec());
+        let length = column.dot(&column).sqrt();
         for _ in 0..2 {
             for before in 0..k {
-                let (first, second) = (matrix.col_as_slice(before).to_vec(), matrix.col_as_slice_mut(k));
-                let overlap: f64 = first.iter().zip(&*second).map(|(a, b)| a * b).sum();
-                second.iter_mut().zip(&first).for_each(|(value, before)| *value -= overlap * before);
+                let before = ArrayView1::from(matrix.col_as_slice(before));
+                let overlap = before.dot(&column);
+                column.scaled_add(-overlap, &before);
             }
         }
-        let rest = norm(matrix.col_as_slice(k));
-        let factor = if rest > SHORTEST * length { 1.0 / rest } else { 0.0 };
-        matrix.col_as_slice_mut(k).iter_mut().for_each(|value| *value *= factor);
+        let rest = column.dot(&column).sqrt();
+        column *= if rest > SHORTEST * length { 1.0 / rest } else { 0.0 };
+        matrix.col_as_slice_mut(k).iter_mut().zip(&column).for_each(|(value, column)| *value = *column);
     }
-}
-
-fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
 
 /// The orthogonal factor of a square matrix, M (MᵀM)^−½.
@@ -235,7 +232,7 @@ mod tests {
         let others: Vec<usize> = (0..90).filter(|row| row % 10 != 4).collect();
         let without = Pca::fit(&x, &others, &columns, 3).unwrap();
         // The same cell on both: the lengths agree but for the moved mean, whatever the turn.
-        let length = |point: ndarray::ArrayView1<f32>| point.dot(&point).sqrt();
+        let length = |point: ArrayView1<f32>| point.dot(&point).sqrt();
         for cell in [4, 14, 84] {
             let (a, b) = (length(cross_fitted.row(cell)), length(without.transform(&x).unwrap().row(cell)));
             assert!((a - b).abs() < 0.04 * pca.variance[0].sqrt() as f32, "{cell}: {a} {b}");
