@@ -82,7 +82,7 @@ impl Transformer {
             let mut attended = vec![0.0; cache.n_sequences * n_new * width];
             let room = cache.mask.n_tokens * 2 * width;
             let mut past = std::mem::take(&mut cache.blocks[number]);
-            with_values([&qkv], |[qkv]| {
+            with_values([&qkv.to_device(&Device::Cpu)?], |[qkv]| {
                 let sequences = past.par_chunks_mut(room).zip(qkv.par_chunks(n_new * 3 * width));
                 sequences.zip(attended.par_chunks_mut(n_new * width)).enumerate().for_each_init(
                     Vec::new,
@@ -109,7 +109,7 @@ impl Transformer {
                 Ok(())
             })?;
             cache.blocks[number] = past;
-            let attended = Tensor::from_vec(attended, (cache.n_sequences * n_new, width), &Device::Cpu)?;
+            let attended = Tensor::from_vec(attended, (cache.n_sequences * n_new, width), x.device())?;
             x = block.finish(&x, &attended, shift)?;
         }
         cache.n_past = n_all;

@@ -1,12 +1,12 @@
 //! AdamW in one pass per tensor.
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result as CandleResult, Tensor, Var};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result as CandleResult, Tensor, Var};
 use rayon::prelude::*;
 use std::sync::Mutex;
 
 use crate::Result;
-use crate::language::kernels::{contiguous, vectorized, with_values};
+use crate::language::kernels::{contiguous, is_fused, vectorized, with_values};
 
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.99;
@@ -54,7 +54,7 @@ pub fn step(
 ) -> Result<f64> {
     let grads: Vec<Option<Tensor>> = slots
         .iter()
-        .map(|slot| grads.get(slot.variable.as_tensor()).map(Tensor::contiguous).transpose())
+        .map(|slot| grads.get(slot.variable.as_tensor()).map(on_cpu).transpose())
         .collect::<CandleResult<_>>()?;
     let mut squares = 0.0;
     for grad in grads.iter().flatten() {
@@ -75,9 +75,20 @@ pub fn step(
                 keep: (1.0 - rate * weight_decay * slot.decay) as f32,
             },
         };
-        slot.variable.inplace_op2(grad, &update)?;
+        if is_fused(&slot.variable) {
+            slot.variable.inplace_op2(grad, &update)?;
+            continue;
+        }
+        // Elsewhere the tensors make a round trip: they are small beside what the gradients took.
+        let here = Var::from_tensor(&on_cpu(&slot.variable)?.copy()?)?;
+        here.inplace_op2(grad, &update)?;
+        slot.variable.set(&here.to_device(slot.variable.device())?)?;
     }
     Ok(norm)
+}
+
+fn on_cpu(tensor: &Tensor) -> CandleResult<Tensor> {
+    tensor.to_device(&Device::Cpu)?.contiguous()
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {
@@ -143,8 +154,6 @@ impl InplaceOp2 for Update<'_> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{BLOCK, column_sums, contiguous, vectorized, with_values};
+use super::{BLOCK, column_sums, contiguous, is_fused, vectorized, with_values};
 
 /// y = x + b for every row.
 ///
 /// **Shapes** `x`: (n_rows, n_columns); `bias`: (n_columns).
 pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         return x.broadcast_add(bias);
     }
     x.contiguous()?.apply_op2(bias, AddBias)
@@ -21,7 +21,7 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
 ///
 /// **Shapes** `x`, `residual`: (n_rows, n_columns); `bias`: (n_columns).
 pub fn add_bias_and_residual(x: &Tensor, bias: &Tensor, residual: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         return x.broadcast_add(bias)? + residual;
     }
     x.contiguous()?.apply_op3(bias, &residual.contiguous()?, AddBiasAndResidual)
@@ -32,7 +32,7 @@ pub fn add_bias_and_residual(x: &Tensor, bias: &Tensor, residual: &Tensor) -> Re
 /// **Shapes** `x`: (n_rows, n_columns); `vectors`: (n_vectors, n_columns); `of_group`: the vector of each group of
 /// n_rows / n_groups rows.
 pub fn add_by_group(x: &Tensor, vectors: &Tensor, of_group: &Arc<Vec<u32>>) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         let (n_rows, n_columns) = x.dims2()?;
         let index = Tensor::new(of_group.as_slice(), x.device())?;
         let chosen = vectors.index_select(&index, 0)?.unsqueeze(1)?;

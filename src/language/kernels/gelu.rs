@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::bias::bias_gradient;
-use super::{BLOCK, contiguous, exp, vectorized, with_values};
+use super::{BLOCK, contiguous, exp, is_fused, vectorized, with_values};
 
 /// √(2/π), and the cubic coefficient of Hendrycks & Gimpel 2016, arXiv 1606.08415.
 const SLOPE: f32 = 0.797_884_6;
@@ -14,7 +14,7 @@ const CUBIC: f32 = 0.044_715;
 ///
 /// **Shapes** `x`: (n_rows, n_columns); `bias`: (n_columns).
 pub fn bias_gelu(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         return x.broadcast_add(bias)?.gelu();
     }
     x.contiguous()?.apply_op2(bias, BiasGelu)

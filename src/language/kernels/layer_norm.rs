@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{BLOCK, contiguous, dot, vectorized, with_values};
+use super::{BLOCK, contiguous, dot, is_fused, vectorized, with_values};
 
 const EPSILON: f32 = 1e-5;
 
@@ -11,7 +11,7 @@ const EPSILON: f32 = 1e-5;
 ///
 /// **Shapes** `x`: (n_rows, n_columns); `gain`, `bias`: (n_columns).
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?.sqrt()?;
         return centred.broadcast_div(&deviation)?.broadcast_mul(gain)?.broadcast_add(bias);

@@ -10,6 +10,7 @@ pub mod layer_norm;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use super::device::is_fused;
 pub(crate) use simd::{dot, exp, vectorized};
 pub(crate) use slices::{column_sums, contiguous, values, with_values};
 

@@ -11,7 +11,7 @@ use super::network::{Decoder, Network};
 use super::params::CalmFlowParams;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
-use crate::language::parameters::Parameters;
+use crate::language::parameters::{Parameters, device_of};
 use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
@@ -32,7 +32,7 @@ impl CalmFlow {
     /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
     pub fn new(reader: Reader, params: CalmFlowParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
         reader.check_source(params.source)?;
-        let mut parameters = Parameters::take(tensors.clone(), &Device::Cpu);
+        let mut parameters = Parameters::take(tensors.clone(), &device_of(&tensors));
         let network = Network::new(&mut parameters, params, reader.sizes())?;
         Ok(Self { reader, params, tensors, network })
     }

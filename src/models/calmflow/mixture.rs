@@ -17,7 +17,7 @@ use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::flow::Path;
-use crate::language::kernels::{dot, values};
+use crate::language::kernels::{dot, is_fused, values};
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::Linear;
 
@@ -116,7 +116,7 @@ impl Mixture {
             prior_weights: self.prior_weights.clone(),
             gradients: std::sync::Mutex::default(),
         };
-        if !output.device().is_cpu() {
+        if !is_fused(&output) {
             return composed_loss(&output, &self.gates, centre, &loss);
         }
         Ok(output.contiguous()?.apply_op3(&self.gates.contiguous()?, &centre.contiguous()?, loss)?)

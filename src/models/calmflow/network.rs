@@ -121,7 +121,7 @@ impl Network {
     pub(super) fn read_prompts(&self, prompts: &Prompts) -> Result<Conditioning> {
         let prefixes = match (&self.words, &self.word_positions) {
             (Some(words), Some(positions)) if prompts.n_tokens > 0 => {
-                let embedded = words.index_select(&prompts.tokens, 0)?;
+                let embedded = words.index_select(&prompts.tokens.to_device(words.device())?, 0)?;
                 let n_tokens = prompts.n_tokens.min(self.sizes.n_prompt_tokens);
                 let positions = positions.narrow(0, 0, n_tokens)?.flatten_all()?;
                 let rows = embedded.reshape((prompts.n_prompts, prompts.n_tokens, self.params.transformer.width))?;
@@ -156,6 +156,7 @@ impl Network {
     ///
     /// **Shapes** `states`: (n_sequences · n_steps · n_trajectories, n_dims) → (n_sequences · n_tokens, width).
     fn embed(&self, states: &Tensor, first_step: usize, n_steps: usize) -> Result<Tensor> {
+        let states = &states.to_device(self.time.device())?;
         let embedded = match &self.encoder {
             Encoder::Affine(map) => map.forward(states)?,
             Encoder::Perceptron(first, norm, second) => {

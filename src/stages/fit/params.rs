@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Every;
 use crate::flow::{Coupling, Path as FlowPath};
+use crate::language::device::DeviceChoice;
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
@@ -69,6 +70,8 @@ pub struct FitParams {
     pub learning_rate: f64,
     /// Weight decay.
     pub weight_decay: f64,
+    /// Where the network is computed.
+    pub device: DeviceChoice,
     /// How often a checkpoint is written: a number of steps, or a time such as `"60s"`.
     pub checkpoint_every: Every,
     /// Go on from the checkpoint beside the output.
@@ -105,6 +108,7 @@ impl Default for FitParams {
             prompts_per_step: None,
             learning_rate: 2e-3,
             weight_decay: 1.0,
+            device: DeviceChoice::default(),
             checkpoint_every: Every::Seconds(60.0),
             resume: false,
             force: false,
