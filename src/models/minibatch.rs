@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_minibatch_are_its_cells_in_order() {
-        let told: Vec<Told> = (0..3_u32).map(|token| Told { tokens: vec![token], inputs: Array1::zeros(0) }).collect();
+        let told = |token: u32| Told { tokens: vec![token], inputs: Array1::zeros(0), evidence: Vec::new() };
+        let told: Vec<Told> = (0..3).map(told).collect();
         let x0 = Array2::from_shape_fn((24, 2), |(row, column)| (2 * row + column) as f32);
         let minibatch = Minibatch { told: told.iter().collect(), n_cells_each: 8, x1: -&x0, x0 };
         for (n_parts, expected) in
