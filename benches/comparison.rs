@@ -71,11 +71,10 @@ fn formulations() -> Vec<Setting> {
         |name, temperature| Setting { draws: Draws { temperature, ..Draws::default() }, ..setting(name, |_| ()) };
     vec![
         setting("default", |_| ()),
+        setting("variational decoder", |params| params.decoder = Some(DecoderKind::Variational)),
         setting("centre none", |params| params.centre = Centre::None),
         setting("centre additive", |params| params.centre = Centre::Additive),
-        setting("centre interaction", |params| params.centre = Centre::Interaction),
         setting("straight path", |params| params.sigma = Some(0.0)),
-        setting("bridge sigma 1", |params| params.sigma = Some(1.0)),
         setting("coupling exact", |params| params.coupling = Some(Coupling::Exact)),
         setting("coupling entropic", |params| params.coupling = Some(Coupling::Entropic)),
         setting("source control", |params| params.source = Source::Control),

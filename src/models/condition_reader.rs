@@ -7,6 +7,10 @@ use crate::Result;
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::Linear;
 
+/// Multiplies the weight decay of words' embeddings. By its words a network knows every training combination; what it
+/// should learn is how combinations follow from what is told in numbers, which carries over to those it has not met.
+pub const WORD_DECAY: f64 = 10.0;
+
 /// The sum of the embeddings of the prompt's words, free of their order, plus an affine map of the condition's numbers.
 #[derive(Debug, Clone)]
 pub struct ConditionReader {

@@ -110,11 +110,17 @@ impl Scratch {
                 }
             }
             let greatest = lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|score| *score -= greatest);
+        }
+        // One long loop: the rows may be too short to fill the vectors of a loop each.
+        for (score, shown) in self.shares.iter_mut().zip(&self.shown) {
+            *score = exp(*score) * shown;
+        }
+        for row in self.shares.chunks_exact_mut(n_padded) {
             let mut lanes = [0.0_f32; LANES];
-            for (scores, shown) in row.chunks_exact_mut(LANES).zip(shown.chunks_exact(LANES)) {
+            for shares in row.chunks_exact(LANES) {
                 for lane in 0..LANES {
-                    scores[lane] = exp(scores[lane] - greatest) * shown[lane];
-                    lanes[lane] += scores[lane];
+                    lanes[lane] += shares[lane];
                 }
             }
             let scale = 1.0 / lanes.iter().sum::<f32>();

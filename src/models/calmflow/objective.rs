@@ -16,6 +16,7 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
+use crate::models::condition_reader::WORD_DECAY;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::prompts::Prompts;
@@ -150,6 +151,7 @@ impl Fitting for CalmFlowObjective {
     fn slots(&self) -> Vec<Slot> {
         let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
             "mixture.gates" => Slot::new(name, variable, GATE_RATE, 0.0),
+            "summed_words" | "words" => Slot::new(name, variable, 1.0, WORD_DECAY),
             _ => Slot::new(name, variable, 1.0, 1.0),
         };
         self.parameters.variables.iter().map(slot).collect()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::generate::Cfm;
@@ -14,14 +14,18 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
+use crate::models::condition_reader::WORD_DECAY;
 use crate::models::method::{FittedMethod, Fitting};
-use crate::models::minibatch::TrainingCells;
+use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::reader::Reader;
-use crate::training::Objective;
 use crate::training::optimizer::Slot;
+use crate::training::{Objective, Part};
 
 /// The gates of the skip learn this much faster, and do not decay: their start is a closed form, not zero.
 const GATE_RATE: f64 = 10.0;
+
+/// A minibatch is split into parts of about this many cells, whose numbers stay in the cache of one core.
+const CELLS_PER_PART: usize = 64;
 
 /// A velocity field that is being fitted.
 pub struct CfmObjective {
@@ -80,9 +84,30 @@ impl CfmObjective {
 }
 
 impl Objective for CfmObjective {
-    /// The mean of (v_θ(x_t, t) − u_t)² over cells and dimensions, t ~ U(0, 1) for each cell.
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        let losses = self.parts(rng)?.into_iter().map(|part| part()).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&losses, 0)?.sum_all()?)
+    }
+
+    fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
         let minibatch = self.cells.draw(&self.reader, self.params.minibatch(), rng)?;
+        let n_cells = minibatch.x1.nrows();
+        let parts = minibatch.split((n_cells / CELLS_PER_PART).max(1), 1);
+        Ok(parts
+            .into_iter()
+            .map(|minibatch| {
+                let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
+                let weight = minibatch.x1.nrows() as f64 / n_cells as f64;
+                let part: Part<'_> = Box::new(move || Ok((self.loss_of(&minibatch, &mut rng)? * weight)?));
+                part
+            })
+            .collect())
+    }
+}
+
+impl CfmObjective {
+    /// The mean of (v_θ(x_t, t) − u_t)² over cells and dimensions, t ~ U(0, 1) for each cell.
+    fn loss_of(&self, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let prompts = minibatch.prompts(self.reader.tokenizer.n_tokens(), minibatch.n_cells_each)?;
         let (n_cells, n_dims) = minibatch.x1.dim();
         let times: Vec<f32> = (0..n_cells).map(|_| rng.random()).collect();
@@ -97,6 +122,7 @@ impl Fitting for CfmObjective {
     fn slots(&self) -> Vec<Slot> {
         let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
             "gates" => Slot::new(name, variable, GATE_RATE, 0.0),
+            "summed_words" | "words" => Slot::new(name, variable, 1.0, WORD_DECAY),
             _ => Slot::new(name, variable, 1.0, 1.0),
         };
         self.parameters.variables.iter().map(slot).collect()

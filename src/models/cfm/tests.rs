@@ -10,6 +10,7 @@ use super::*;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::flow::{Solver, Spread};
+use crate::language::gradients::Gradients;
 use crate::language::kernels::values;
 use crate::models::guide::Centre;
 use crate::models::method::{Draws, FittedMethod, Fitting};
@@ -68,10 +69,10 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
         // Away from the start, where some tensors are zero.
         let (objective, state) = fitted(CfmParams { centre, source, ..params(variant) }, 5);
         let loss = || objective.loss(&mut ChaCha8Rng::seed_from_u64(7)).unwrap();
-        let grads = loss().backward().unwrap();
+        let grads = Gradients::of(&loss()).unwrap();
         for slot in &state.slots {
             let tensor = slot.variable.as_tensor();
-            let grad = values(grads.get(tensor).unwrap_or_else(|| panic!("{} has no gradient", slot.name))).unwrap();
+            let grad = grads.get(tensor).unwrap_or_else(|| panic!("{} has no gradient", slot.name));
             let norm = grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
             assert!(norm > 0.0, "{} has a zero gradient", slot.name);
             let start = values(tensor).unwrap();
@@ -79,7 +80,7 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
             let step = 5e-3 * size;
             let moved = |sign: f64| {
                 let moved: Vec<f32> =
-                    start.iter().zip(&grad).map(|(v, g)| v + (sign * step * f64::from(*g) / norm) as f32).collect();
+                    start.iter().zip(grad).map(|(v, g)| v + (sign * step * f64::from(*g) / norm) as f32).collect();
                 slot.variable.set(&Tensor::from_vec(moved, tensor.shape(), &Device::Cpu).unwrap()).unwrap();
                 f64::from(loss().to_scalar::<f32>().unwrap())
             };
@@ -105,10 +106,7 @@ fn a_variant_decides_coupling_and_path() {
 fn a_law_with_two_modes_is_learned_and_a_seed_gives_the_same_cells() {
     for variant in VARIANTS {
         let n_prompts = if variant == Variant::Cfm { 4 } else { 2 };
-        let objective = objective(CfmParams { width: 32, n_cells: 96, n_prompts, ..params(variant) });
-        let mut state = State::new(objective.slots());
-        let quick = TrainingParams { learning_rate: 5e-3, ..training(700) };
-        fit(&objective, &mut state, &quick, &mut |_, _| Ok(())).unwrap();
+        let (objective, _) = fitted(CfmParams { width: 48, n_cells: 128, n_prompts, ..params(variant) }, 1500);
         let model = objective.to_model().unwrap();
         let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
         let points = generate();
@@ -188,7 +186,7 @@ fn solvers_agree_and_temperature_scales_the_noise_of_the_source() {
 
 #[test]
 fn flows_from_control_cells_start_at_control_cells() {
-    let (objective, _) = fitted(CfmParams { source: Source::Control, ..params(Variant::CfmOt) }, 500);
+    let (objective, _) = fitted(CfmParams { source: Source::Control, ..params(Variant::CfmOt) }, 800);
     let model = objective.to_model().unwrap();
     let points = model.generate(&condition("A+B"), 300, Draws::default(), 2).unwrap();
     let mean = points.mean_axis(Axis(0)).unwrap();
