@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Device;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -176,7 +177,7 @@ impl Screen {
         let template = Template::parse(&Template::plain(&self.covariates), &self.covariates).unwrap();
         let params = FitParams { seed, ..setting.params.clone() };
         let choices = params.choices().unwrap();
-        let fitting = choices.begin(self.embedding.view(), &self.conditions, template, seed).unwrap();
+        let fitting = choices.begin(self.embedding.view(), &self.conditions, template, seed, &Device::Cpu).unwrap();
         let mut training = params.training();
         let mut state = State::with_average(fitting.slots(), params.average).unwrap();
         let start =

@@ -14,6 +14,8 @@ use scflow::io::h5ad;
 use scflow::prepared::{COUNTS, EMBEDDING, Prepared};
 use tempfile::TempDir;
 
+mod device;
+
 const SMALL: [&str; 8] = ["--width", "16", "--layers", "1", "--heads", "2", "--cells-per-step", "32"];
 
 /// A prepared screen, made once: two cell types, three drugs and their pairs, `drug A + drug B` held out.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::fit_names::{CentreOn, CouplingBy, Decoder, MethodName, PromptAs, SourceOf};
+use super::fit_names::{CentreOn, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf};
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
 
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Seed of everything drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Where the network is computed.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
     /// Go on from the checkpoint beside the output.
     #[arg(long)]
     resume: bool,
@@ -176,6 +179,7 @@ impl Arguments {
             average: choices.average,
             validation_conditions: choices.validation_conditions,
             validation_split: choices.validation_split,
+            device: self.device.into(),
             checkpoint_every: self.checkpoint_every,
             resume: self.resume,
             force: shared.force,

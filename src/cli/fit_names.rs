@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::flow::Coupling;
+use crate::language::device::DeviceChoice;
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::guide::Centre;
 use crate::models::registry::Method;
@@ -38,6 +39,23 @@ names! {
         CfmOt => Method::CfmOt,
         /// The same, paired by entropic transport, with a Brownian bridge between them.
         CfmSb => Method::CfmSb,
+    }
+}
+
+names! {
+    /// `--device`.
+    DeviceName => DeviceChoice {
+        /// The best that this program was built for and that is there.
+        Auto => DeviceChoice::Auto,
+        /// The processor.
+        Cpu => DeviceChoice::Cpu,
+        /// The first GPU of NVIDIA.
+        Cuda => DeviceChoice::Cuda,
+        /// The first GPU of Apple.
+        Metal => DeviceChoice::Metal,
+        /// The processor, by the operations that other devices use.
+        #[value(hide = true)]
+        Composed => DeviceChoice::Composed,
     }
 }
 

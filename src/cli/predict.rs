@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::fit_names::DeviceName;
 use crate::flow::Solver;
 use crate::stages::predict::{PredictParams, predict};
 
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps [default: dopri5].
     #[arg(long, value_name = "SOLVER", value_parser = solver)]
     solver: Option<Solver>,
+    /// Where the network is computed.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
     /// Seed of everything drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -53,6 +57,7 @@ impl Arguments {
             temperature: self.temperature,
             guidance: self.guidance,
             solver: self.solver,
+            device: self.device.into(),
             seed: self.seed,
             force: shared.force,
         };

@@ -94,12 +94,12 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
     score_tables::write(&folder.join("history.csv"), history_columns(&model.history))
 }
 
-/// Reads a folder.
+/// Reads a folder; the weights go to a device.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder is absent; [`Error::MissingKey`] naming a file that is absent; [`Error::InvalidFile`] if one
 /// cannot be understood; those of putting the model together.
-pub fn read(folder: &Path) -> Result<FittedModel> {
+pub fn read(folder: &Path, device: &Device) -> Result<FittedModel> {
     if !folder.is_dir() {
         let kind = if folder.exists() { std::io::ErrorKind::NotADirectory } else { std::io::ErrorKind::NotFound };
         return Err(Error::Io { path: folder.to_owned(), source: kind.into() });
@@ -123,7 +123,8 @@ pub fn read(folder: &Path) -> Result<FittedModel> {
         controls,
         evidence,
     };
-    let weights = read_tensors(folder, "weights.safetensors")?;
+    let weights = read_tensors(folder, "weights.safetensors")?.into_iter();
+    let weights = weights.map(|(name, tensor)| Ok((name, tensor.to_device(device)?))).collect::<Result<_>>()?;
     let method = registry::restore(&config.method, config.params, reader, weights)?;
     let pca = read_tensors(folder, "pca.safetensors")?;
     let tensor = |name: &str| {

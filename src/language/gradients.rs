@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use candle_core::{Tensor, TensorId};
 
-use super::kernels::with_values;
+use super::kernels::{on_cpu, with_values};
 use crate::Result;
 
 thread_local! {
@@ -53,7 +53,7 @@ impl Gradients {
         for id in ids {
             let Some(grad) = store.get_id(id) else { continue };
             let sum = by_tensor.entry(id).or_default();
-            with_values([&grad.contiguous()?], |[grad]| {
+            with_values([&on_cpu(grad)?], |[grad]| {
                 add(sum, grad);
                 Ok(())
             })?;

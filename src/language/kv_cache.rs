@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::kernels::past::{Group, LANES, SharedPrefix, attend_past, one_by_one, side_by_side};
-use super::kernels::{values, with_values};
+use super::kernels::{on_cpu, values, with_values};
 use super::mask::Mask;
 use super::transformer::{Shift, Transformer, TransformerParams};
 use crate::Result;
@@ -123,8 +123,8 @@ impl Transformer {
         let mut x = x.clone();
         for (number, block) in self.blocks.iter().enumerate() {
             let qkv = block.qkv.forward(&block.before_attention.forward(&x)?)?;
-            let attended = with_values([&qkv], |[qkv]| Ok(cache.attend(number, qkv, self.params)))?;
-            x = block.finish(&x, &Tensor::from_vec(attended, (n_rows, width), &Device::Cpu)?, shift)?;
+            let attended = with_values([&on_cpu(&qkv)?], |[qkv]| Ok(cache.attend(number, qkv, self.params)))?;
+            x = block.finish(&x, &Tensor::from_vec(attended, (n_rows, width), x.device())?, shift)?;
         }
         cache.n_past += n_rows / cache.n_sequences;
         self.last.forward(&x)

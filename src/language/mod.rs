@@ -1,5 +1,6 @@
 //! Causal language models over sequences of continuous and textual tokens, and the kernels that make them fast.
 
+pub mod device;
 pub mod gradients;
 pub mod kernels;
 pub mod parameters;

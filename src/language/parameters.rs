@@ -85,6 +85,11 @@ impl Parameters {
     }
 }
 
+/// Where tensors lie.
+pub fn device_of(tensors: &HashMap<String, Tensor>) -> Device {
+    tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone())
+}
+
 /// `n_normal` draws, then zeros up to `n`.
 fn normal(rng: &mut ChaCha8Rng, n_normal: usize, n: usize, deviation: f32) -> Vec<f32> {
     let mut draw = || -> f32 { StandardNormal.sample(rng) };

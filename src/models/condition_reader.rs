@@ -52,9 +52,10 @@ impl ConditionReader {
     /// # Errors
     /// [`crate::Error::Backend`] if the shapes do not fit.
     pub fn read(&self, prompts: &Prompts) -> Result<Option<Tensor>> {
-        let summed = self.words.as_ref().map(|words| prompts.counts.matmul(words)).transpose()?;
+        let sum = |words: &Tensor| prompts.counts.to_device(words.device())?.matmul(words);
+        let summed = self.words.as_ref().map(sum).transpose()?;
         let told = match (&self.inputs, &prompts.inputs) {
-            (Some(map), Some(inputs)) => Some(map.forward(inputs)?),
+            (Some(map), Some(inputs)) => Some(map.forward(&inputs.to_device(map.weight.device())?)?),
             _ => None,
         };
         Ok(match (summed, told) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ impl Choices {
         }
     }
 
-    /// Prepares a fit to training cells.
+    /// Prepares a fit to training cells on a device.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
     ///
@@ -93,10 +93,13 @@ impl Choices {
         conditions: &[Condition],
         template: Template,
         seed: u64,
+        device: &Device,
     ) -> Result<Box<dyn Fitting>> {
         Ok(match self {
-            Self::CalmFlow(params) => Box::new(CalmFlowObjective::new(embedding, conditions, template, params, seed)?),
-            Self::Cfm(params) => Box::new(CfmObjective::new(embedding, conditions, template, params, seed)?),
+            Self::CalmFlow(params) => {
+                Box::new(CalmFlowObjective::on(device, embedding, conditions, template, params, seed)?)
+            }
+            Self::Cfm(params) => Box::new(CfmObjective::on(device, embedding, conditions, template, params, seed)?),
         })
     }
 }

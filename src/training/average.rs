@@ -1,10 +1,10 @@
 //! The running mean of the weights.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::optimizer::Slot;
 use crate::Result;
-use crate::language::kernels::{values, with_values};
+use crate::language::kernels::{on_cpu, values, with_values};
 
 /// The exponential moving average of all trainable tensors, ā ← d·ā + (1 − d)·θ with d = min(decay, (1 + n)/(10 + n))
 /// after step n, so that it follows fast at first (Polyak & Juditsky 1992; the warm-up as in TensorFlow's).
@@ -33,7 +33,7 @@ impl Average {
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
         let rest = (1.0 - decay) as f32;
         for (slot, average) in slots.iter().zip(&mut self.values) {
-            with_values([slot.variable.as_tensor()], |[now]| {
+            with_values([&on_cpu(&slot.variable)?], |[now]| {
                 average.iter_mut().zip(now).for_each(|(average, now)| *average += rest * (now - *average));
                 Ok(())
             })?;
@@ -49,7 +49,7 @@ impl Average {
         for (slot, average) in slots.iter().zip(&mut self.values) {
             let now = values(&slot.variable)?;
             let averaged = std::mem::replace(average, now);
-            slot.variable.set(&Tensor::from_vec(averaged, slot.variable.shape(), &Device::Cpu)?)?;
+            slot.variable.set(&Tensor::from_vec(averaged, slot.variable.shape(), slot.variable.device())?)?;
         }
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Average {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
+    use candle_core::{Device, Var};
 
     use super::*;
 

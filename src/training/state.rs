@@ -95,7 +95,7 @@ impl State {
                     got: format!("{:?}", value.dims()),
                 });
             }
-            slot.variable.set(value)?;
+            slot.variable.set(&value.to_device(slot.variable.device())?)?;
             slot.first = get(format!("first/{}", slot.name))?.flatten_all()?.to_vec1()?;
             slot.second = get(format!("second/{}", slot.name))?.flatten_all()?.to_vec1()?;
             if let Some(average) = averages.next() {

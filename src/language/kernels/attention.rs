@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::heads::{Scratch, attend, attend_backward};
-use super::{contiguous, for_each_block, lock, with_values};
+use super::{contiguous, for_each_block, is_fused, lock, with_values};
 use crate::language::mask::Mask;
 
 /// Sequences per partial sum of the gradient of shared prefixes.
@@ -30,7 +30,7 @@ pub struct Arrangement {
 /// **Shapes** `qkv`: (n_sequences · n_tokens, 3 · width), queries, keys and values side by side; `prefix`: (n_prefixes,
 /// n_prefix_tokens, 2 · width), keys and values → (n_sequences · n_tokens, width).
 pub fn attention(qkv: &Tensor, prefix: Option<&Tensor>, arrangement: &Arrangement) -> Result<Tensor> {
-    if !qkv.device().is_cpu() {
+    if !is_fused(qkv) {
         return composed(qkv, prefix, arrangement);
     }
     let operation = Attention { arrangement: arrangement.clone() };

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{BLOCK, add_column_sums, contiguous, for_each_block, vectorized, with_values};
+use super::{BLOCK, add_column_sums, contiguous, for_each_block, is_fused, vectorized, with_values};
 use crate::language::gradients::gradient_of;
 
 /// y = x + b for every row.
 ///
 /// **Shapes** `x`: (n_rows, n_columns); `bias`: (n_columns).
 pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         return x.broadcast_add(bias);
     }
     x.contiguous()?.apply_op2(bias, AddBias)

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::{BLOCK, contiguous, exp, for_each_block, for_each_pair_of_blocks, lock, vectorized, with_values};
+use super::{BLOCK, contiguous, exp, for_each_block, for_each_pair_of_blocks, is_fused, lock, vectorized, with_values};
 
 /// √(2/π), and the cubic coefficient of Hendrycks & Gimpel 2016, arXiv 1606.08415.
 const SLOPE: f32 = 0.797_884_6;
@@ -14,7 +14,7 @@ const SIZE: usize = 16_384;
 
 /// gelu(u) = u/2 (1 + tanh(√(2/π) (u + 0.044715 u³))) = u · sigmoid(2 √(2/π) (u + 0.044715 u³)), number by number.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         return x.gelu();
     }
     x.contiguous()?.apply_op1(Gelu { is_tracked: x.track_op(), slopes: Mutex::default() })

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
 
 use super::bias::accumulate;
-use super::{BLOCK, contiguous, dot, for_each_block, lock, vectorized, with_values};
+use super::{BLOCK, contiguous, dot, for_each_block, is_fused, lock, vectorized, with_values};
 use crate::language::gradients::{add, gradient_of};
 
 const EPSILON: f32 = 1e-5;
@@ -14,7 +14,7 @@ const EPSILON: f32 = 1e-5;
 ///
 /// **Shapes** `x`: (n_rows, n_columns); `gain`, `bias`: (n_columns).
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?.sqrt()?;
         return centred.broadcast_div(&deviation)?.broadcast_mul(gain)?.broadcast_add(bias);

@@ -3,14 +3,14 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::bias::extend_with_sums;
-use super::{Matrix, accumulate_product, add_column_sums, add_product, contiguous, product, with_values};
+use super::{Matrix, accumulate_product, add_column_sums, add_product, contiguous, is_fused, product, with_values};
 use crate::language::gradients::{collect_gradient, gradient_of};
 
 /// y = x W + b.
 ///
 /// **Shapes** `x`: (n_rows, n_in); `weight`: (n_in, n_out); `bias`: (n_out) → (n_rows, n_out).
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_fused(x) {
         return x.matmul(weight)?.broadcast_add(bias);
     }
     x.contiguous()?.apply_op3(weight, bias, Linear)
@@ -20,7 +20,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 ///
 /// **Shapes** as [`linear`]; `residual`: (n_rows, n_out).
 pub fn linear_with_residual(x: &Tensor, weight: &Tensor, bias: &Tensor, residual: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() || !(x.track_op() || residual.track_op()) && weight.track_op() {
+    if !is_fused(x) || !(x.track_op() || residual.track_op()) && weight.track_op() {
         return linear(x, weight, bias)? + residual;
     }
     let operation = LinearWithResidual { weight: weight.clone(), bias: bias.clone() };

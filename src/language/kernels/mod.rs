@@ -18,8 +18,9 @@ mod tests;
 pub use alone::alone;
 pub(crate) use alone::{for_each_block, for_each_pair_of_blocks, lock, map_each};
 pub(crate) use product::{Matrix, accumulate_product, add_product, product};
-pub(crate) use slices::{add_column_sums, contiguous, values, with_values};
+pub(crate) use slices::{add_column_sums, contiguous, on_cpu, values, with_values};
 
+pub(crate) use super::device::is_fused;
 pub(crate) use crate::numbers::{dot, exp, vectorized};
 
 /// Rows of a block: the unit of parallel work and of partial sums.

@@ -9,7 +9,7 @@ use super::bias::{add_by_group, add_to_groups, sum_groups};
 use super::gelu::{gelu, gelu_of_all, multiply};
 use super::layer_norm::{add_gradients, layer_norm, normalise};
 use super::linear::{add_weight_gradient, affine, input_gradient, linear, linear_with_residual};
-use super::{BLOCK, Matrix, add_column_sums, contiguous, for_each_block, lock, product, with_values};
+use super::{BLOCK, Matrix, add_column_sums, contiguous, for_each_block, is_fused, lock, product, with_values};
 use crate::language::gradients::{add, collect_gradient};
 
 /// The tensors of a perceptron of width w and inner width v.
@@ -34,7 +34,7 @@ pub struct Tensors {
 ///
 /// **Shapes** `x`: (n_rows, width) → the same.
 pub fn perceptron(x: &Tensor, by_group: Option<(&Tensor, &Arc<Vec<u32>>)>, tensors: &Tensors) -> Result<Tensor> {
-    if !x.device().is_cpu() || !x.track_op() && tensors.up.track_op() {
+    if !is_fused(x) || !x.track_op() && tensors.up.track_op() {
         return composed(x, by_group, tensors);
     }
     let (n_rows, width) = x.dims2()?;

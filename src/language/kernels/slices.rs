@@ -1,6 +1,6 @@
 //! Tensors on the CPU as slices of numbers.
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Device, Layout, Result, Storage, Tensor, bail};
 
 use super::{BLOCK, map_each, vectorized};
 
@@ -26,6 +26,11 @@ pub(crate) fn with_values<const N: usize, T>(
         }
     }
     use_values(slices)
+}
+
+/// A tensor as [`with_values`] needs it: itself where it is one, else a copy.
+pub(crate) fn on_cpu(tensor: &Tensor) -> Result<Tensor> {
+    tensor.to_device(&Device::Cpu)?.contiguous()
 }
 
 /// The numbers of a tensor, copied.

@@ -12,7 +12,7 @@ use super::params::CalmFlowParams;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
 use crate::language::kv_cache::Cache;
-use crate::language::parameters::Parameters;
+use crate::language::parameters::{Parameters, device_of};
 use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
@@ -34,7 +34,7 @@ impl CalmFlow {
     pub fn new(reader: Reader, params: CalmFlowParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
         reader.check_source(params.source)?;
         reader.check_evidence(params.evidence)?;
-        let mut parameters = Parameters::take(tensors.clone(), &Device::Cpu);
+        let mut parameters = Parameters::take(tensors.clone(), &device_of(&tensors));
         let network = Network::new(&mut parameters, params, reader.sizes())?;
         Ok(Self { reader, params, tensors, network })
     }

@@ -16,7 +16,7 @@ use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::flow::Path;
-use crate::language::kernels::{Matrix, product, with_values};
+use crate::language::kernels::{Matrix, is_fused, on_cpu, product, with_values};
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::Linear;
 use crate::numbers::{exp, fill_normal, vectorized};
@@ -118,7 +118,7 @@ impl Mixture {
             prior_weights: self.prior_weights.clone(),
             gradients: std::sync::Mutex::default(),
         };
-        if !hidden.device().is_cpu() {
+        if !is_fused(hidden) {
             return composed_loss(hidden, &self.gates, centre, &loss);
         }
         Ok(hidden.contiguous()?.apply_op3(&self.gates.contiguous()?, &centre.contiguous()?, loss)?)
@@ -149,7 +149,8 @@ impl Mixture {
         let mut next = vec![0.0; present.now.len()];
         let guided = present.guided.unwrap_or(hidden);
         let tensors = [hidden, guided, &self.output.weight, &self.output.bias, &self.gates];
-        with_values(tensors, |[hidden, guided, weight, bias, gates]| {
+        let tensors = tensors.into_iter().map(on_cpu).collect::<candle_core::Result<Vec<_>>>()?;
+        with_values(std::array::from_fn(|number| &tensors[number]), |[hidden, guided, weight, bias, gates]| {
             for (component, states) in self.choose(hidden, weight, bias, rng).iter().enumerate() {
                 if states.is_empty() {
                     continue;

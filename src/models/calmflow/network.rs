@@ -141,7 +141,7 @@ impl Network {
         let n_words = self.n_words(prompts.n_tokens);
         let words = match (&self.words, &self.word_positions) {
             (Some(words), Some(positions)) if n_words > 0 => {
-                let embedded = words.index_select(&prompts.tokens, 0)?;
+                let embedded = words.index_select(&prompts.tokens.to_device(words.device())?, 0)?;
                 let positions = positions.narrow(0, 0, n_words)?.flatten_all()?;
                 let rows = embedded.reshape((prompts.n_prompts, prompts.n_tokens, self.params.transformer.width))?;
                 let rows = rows.narrow(1, 0, n_words)?.flatten_from(1)?;
@@ -150,7 +150,7 @@ impl Network {
             _ => None,
         };
         let evidence = match (&self.evidence, &prompts.evidence) {
-            (Some(map), Some(rows)) => map.forward(rows)?,
+            (Some(map), Some(rows)) => map.forward(&rows.to_device(map.weight.device())?)?,
             _ => return Ok(words),
         };
         let n_evidence = evidence.dim(0)?;
@@ -206,6 +206,7 @@ impl Network {
     ///
     /// **Shapes** `states`: (n_sequences · n_steps · n_trajectories, n_dims) → (n_sequences · n_tokens, width).
     fn embed(&self, states: &Tensor, first_step: usize, n_steps: usize) -> Result<Tensor> {
+        let states = &states.to_device(self.time.device())?;
         let embedded = match &self.encoder {
             Encoder::Affine(map) => map.forward(states)?,
             Encoder::Perceptron(first, norm, second) => {

@@ -53,10 +53,25 @@ impl CalmFlowObjective {
         params: CalmFlowParams,
         seed: u64,
     ) -> Result<Self> {
+        Self::on(&Device::Cpu, embedding, conditions, template, params, seed)
+    }
+
+    /// As [`Self::new`], with the network on another device.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on(
+        device: &Device,
+        embedding: ArrayView2<f32>,
+        conditions: &[Condition],
+        template: Template,
+        params: CalmFlowParams,
+        seed: u64,
+    ) -> Result<Self> {
         params.check()?;
         let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
-        let mut parameters = Parameters::draw(seed, &Device::Cpu);
+        let mut parameters = Parameters::draw(seed, device);
         let network = Network::new(&mut parameters, params, reader.sizes())?;
         Ok(Self { params, reader, network, parameters, cells })
     }

@@ -1,6 +1,6 @@
 //! The `variational` decoder (He et al. 2024): a Gaussian latent per token, decoded to the next state.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 use super::params::CalmFlowParams;
@@ -85,7 +85,7 @@ impl Variational {
     fn draw(mean: &Tensor, variance: &Tensor, temperature: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let mut noise = vec![0.0; mean.elem_count()];
         fill_normal(rng, &mut noise);
-        let noise = Tensor::from_vec(noise, mean.shape(), &Device::Cpu)?;
+        let noise = Tensor::from_vec(noise, mean.shape(), mean.device())?;
         Ok((mean + (variance.sqrt()?.mul(&noise)? * temperature)?)?)
     }
 
@@ -101,7 +101,8 @@ impl Variational {
         let (mean, variance) = self.latent(hidden)?;
         let decoded = self.decode(&Self::draw(&mean, &variance, 1.0, rng)?)?;
         let n_states = trajectories.n_states() as f64;
-        let error = ((decoded - trajectories.next()?)?.sqr()?.sum_all()? / n_states)?;
+        let target = trajectories.next()?.to_device(decoded.device())?;
+        let error = ((decoded - target)?.sqr()?.sum_all()? / n_states)?;
         let divergence = (((mean.sqr()? + &variance)? - variance.log()?)? - 1.0)?.sum_all()?;
         Ok((error + (divergence * (0.5 * self.beta / n_states))?)?)
     }

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use ndarray::{Array2, ArrayView2};
 
 use super::network::{Conditioning, Network};
 use super::params::CfmParams;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
-use crate::language::parameters::Parameters;
+use crate::language::parameters::{Parameters, device_of};
 use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
@@ -31,7 +31,7 @@ impl Cfm {
     /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
     pub fn new(reader: Reader, params: CfmParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
         reader.check_source(params.source)?;
-        let mut parameters = Parameters::take(tensors.clone(), &Device::Cpu);
+        let mut parameters = Parameters::take(tensors.clone(), &device_of(&tensors));
         let network = Network::new(&mut parameters, &params, reader.sizes())?;
         Ok(Self { reader, params, tensors, network })
     }

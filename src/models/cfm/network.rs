@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use ndarray::ArrayView2;
 
 use super::params::CfmParams;
@@ -118,17 +118,17 @@ impl Network {
             skips.extend(point.iter().map(|value| slope * value));
             weights.push(weight);
         }
-        let mut x = self.first.forward(&Tensor::from_vec(rows, (n, n_dims + N_TIME), &Device::Cpu)?)?;
+        let mut x = self.first.forward(&Tensor::from_vec(rows, (n, n_dims + N_TIME), self.gates.device())?)?;
         for block in &self.blocks {
             x = perceptron(&x, Some((&conditioning.shift, &conditioning.of_group)), block)?;
         }
         let free = self.output.forward(&self.last.forward(&x)?)?;
-        let skips = Tensor::from_vec(skips, (n, n_dims), &Device::Cpu)?.broadcast_mul(&self.gates)?;
+        let skips = Tensor::from_vec(skips, (n, n_dims), self.gates.device())?.broadcast_mul(&self.gates)?;
         let per_group = n / conditioning.of_group.len();
         let of_point: Vec<u32> =
             conditioning.of_group.iter().flat_map(|&prompt| std::iter::repeat_n(prompt, per_group)).collect();
-        let centres = conditioning.centre.index_select(&Tensor::from_vec(of_point, n, &Device::Cpu)?, 0)?;
-        let centres = centres.broadcast_mul(&Tensor::from_vec(weights, (n, 1), &Device::Cpu)?)?;
+        let centres = conditioning.centre.index_select(&Tensor::from_vec(of_point, n, self.gates.device())?, 0)?;
+        let centres = centres.broadcast_mul(&Tensor::from_vec(weights, (n, 1), self.gates.device())?)?;
         Ok(((free + skips)? + centres)?)
     }
 }

@@ -50,10 +50,25 @@ impl CfmObjective {
         params: CfmParams,
         seed: u64,
     ) -> Result<Self> {
+        Self::on(&Device::Cpu, embedding, conditions, template, params, seed)
+    }
+
+    /// As [`Self::new`], with the network on another device.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on(
+        device: &Device,
+        embedding: ArrayView2<f32>,
+        conditions: &[Condition],
+        template: Template,
+        params: CfmParams,
+        seed: u64,
+    ) -> Result<Self> {
         params.check()?;
         let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
-        let mut parameters = Parameters::draw(seed, &Device::Cpu);
+        let mut parameters = Parameters::draw(seed, device);
         let network = Network::new(&mut parameters, &params, reader.sizes())?;
         Ok(Self { params, reader, network, parameters, cells })
     }
@@ -98,7 +113,7 @@ impl CfmObjective {
         let times: Vec<f32> = (0..n_cells).map(|_| rng.random()).collect();
         let (xt, ut) = self.params.spread().draw(minibatch.x0.view(), minibatch.x1.view(), &times, rng);
         let velocity = self.network.velocity(xt.view(), &times, &self.network.read(&prompts)?)?;
-        let target = Tensor::from_vec(ut.into_raw_vec_and_offset().0, (n_cells, n_dims), &Device::Cpu)?;
+        let target = Tensor::from_vec(ut.into_raw_vec_and_offset().0, (n_cells, n_dims), velocity.device())?;
         Ok((velocity - target)?.sqr()?.mean_all()?)
     }
 }

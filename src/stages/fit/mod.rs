@@ -42,6 +42,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
     Checkpoint::check(params)?;
+    let (device, device_name) = params.device.open()?;
+    watcher.say(&format!("device: {device_name}"));
     let mut screen = Screen::read(params)?;
     let covariates = &screen.settings.covariates;
     let prompt = params.prompt.clone().unwrap_or_else(|| Template::plain(covariates));
@@ -55,7 +57,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     watcher.say(&format!("fitted the gene decoder to {n_decoder_cells} cells"));
 
     let (cells, conditions) = (screen.embedding.view(), &screen.conditions);
-    let fitting = params.choices()?.begin(cells, conditions, template, params.seed)?;
+    let fitting = params.choices()?.begin(cells, conditions, template, params.seed, &device)?;
     // The objective has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let choice = fitting.reader().guide.choice().cloned();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Every;
 use crate::flow::{Coupling, Path as FlowPath};
+use crate::language::device::DeviceChoice;
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
@@ -85,6 +86,8 @@ pub struct FitParams {
     pub validation_conditions: usize,
     /// Stop early by the cells that `obs["split"]` marks `val`.
     pub validation_split: bool,
+    /// Where the network is computed.
+    pub device: DeviceChoice,
     /// How often a checkpoint is written: a number of steps, or a time such as `"60s"`.
     pub checkpoint_every: Every,
     /// Go on from the checkpoint beside the output.
@@ -129,6 +132,7 @@ impl Default for FitParams {
             average: 0.0,
             validation_conditions: 0,
             validation_split: false,
+            device: DeviceChoice::default(),
             checkpoint_every: Every::Seconds(60.0),
             resume: false,
             force: false,

@@ -154,7 +154,7 @@ impl Validation {
     pub(super) fn restore_best(&self, state: &mut State) -> Result<Option<usize>> {
         for slot in &state.slots {
             if let Some(best) = self.best.get(&slot.name) {
-                slot.variable.set(best)?;
+                slot.variable.set(&best.to_device(slot.variable.device())?)?;
             }
         }
         Ok(self.best_judgement().map(|best| self.judgements[best][0] as usize))

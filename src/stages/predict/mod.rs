@@ -12,6 +12,7 @@ use self::cells::Wanted;
 use crate::conditions::{Condition, Perturbation};
 use crate::flow::Solver;
 use crate::io::{atomic, digest, h5ad, model_folder};
+use crate::language::device::DeviceChoice;
 use crate::models::fitted::FittedModel;
 use crate::models::method::Draws;
 use crate::{Error, Result};
@@ -38,6 +39,8 @@ pub struct PredictParams {
     pub guidance: f32,
     /// How the velocity of a cfm is followed; adaptively if absent.
     pub solver: Option<Solver>,
+    /// Where the network is computed.
+    pub device: DeviceChoice,
     /// Seed of everything drawn.
     pub seed: u64,
     /// Replace the output if it exists.
@@ -56,6 +59,7 @@ impl Default for PredictParams {
             temperature: 1.0,
             guidance: 1.0,
             solver: None,
+            device: DeviceChoice::default(),
             seed: 0,
             force: false,
         }
@@ -91,7 +95,9 @@ impl PredictParams {
 pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condition, String, usize)>> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
-    let model = model_folder::read(&params.model)?;
+    let (device, device_name) = params.device.open()?;
+    say(&format!("device: {device_name}"));
+    let model = model_folder::read(&params.model, &device)?;
     let conditions = conditions(params, &model)?;
     let wanted = Wanted::new(&model, conditions, params.cells);
     let outline = wanted.outline(&model, &provenance(params, &model)?)?;

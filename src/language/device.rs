@@ -1,0 +1,94 @@
+//! Where tensors lie and are computed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::utils::{cuda_is_available, metal_is_available};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The device that is asked for. Random numbers are drawn on the CPU always, so that a seed means the same everywhere; sums
+/// are rounded differently on different devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceChoice {
+    /// The best that this program was built for and that is there.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The first GPU of NVIDIA.
+    Cuda,
+    /// The first GPU of Apple.
+    Metal,
+    /// The processor, by the operations that other devices use: slow, for tests of these.
+    Composed,
+}
+
+/// True while fused kernels are left unused.
+static COMPOSED: AtomicBool = AtomicBool::new(false);
+
+/// True where an operation on this tensor has a fused kernel.
+pub(crate) fn is_fused(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && !COMPOSED.load(Ordering::Relaxed)
+}
+
+impl DeviceChoice {
+    /// Opens the device; with it comes a description for people.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if this program was not built for the device, or if there is none.
+    pub fn open(self) -> Result<(Device, String)> {
+        COMPOSED.store(self == Self::Composed, Ordering::Relaxed);
+        match self {
+            Self::Auto => [Self::Cuda, Self::Metal].into_iter().find_map(|gpu| gpu.open().ok()).map_or_else(cpu, Ok),
+            Self::Cpu | Self::Composed => cpu(),
+            Self::Cuda => open_gpu("cuda", "CUDA GPU 0", cuda_is_available(), Device::new_cuda),
+            Self::Metal => open_gpu("metal", "Metal GPU 0", metal_is_available(), Device::new_metal),
+        }
+    }
+}
+
+fn cpu() -> Result<(Device, String)> {
+    let n_threads = rayon::current_num_threads();
+    Ok((Device::Cpu, format!("CPU, {n_threads} thread{}", if n_threads == 1 { "" } else { "s" })))
+}
+
+fn open_gpu(
+    name: &str,
+    description: &str,
+    is_built_in: bool,
+    open: impl Fn(usize) -> candle_core::Result<Device>,
+) -> Result<(Device, String)> {
+    let invalid = |reason: String| Error::InvalidParameter { name: "device".into(), value: name.into(), reason };
+    if !is_built_in {
+        return Err(invalid(format!(
+            "this program was built without it; where its toolkit is installed, build with `cargo build --release \
+             --features {name}`, or use --device cpu"
+        )));
+    }
+    match open(0) {
+        Ok(device) => Ok((device, description.to_owned())),
+        Err(error) => Err(invalid(format!("it cannot be used ({error}); use --device cpu"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_was_not_built_in_is_refused_with_the_way_to_build_it() {
+        for (choice, feature) in [(DeviceChoice::Cuda, "cuda"), (DeviceChoice::Metal, "metal")] {
+            if let Err(error) = choice.open() {
+                assert!(error.is_mistake(), "{error}");
+                let told = error.to_string();
+                assert!(told.contains(&format!("--features {feature}")) || told.contains("cannot be used"), "{told}");
+            }
+        }
+        let (device, description) = DeviceChoice::Cpu.open().unwrap();
+        assert!(device.is_cpu() && description.starts_with("CPU, "), "{description}");
+        assert!(DeviceChoice::Auto.open().is_ok());
+    }
+}
