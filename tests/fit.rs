@@ -212,7 +212,7 @@ fn wrong_commands_are_refused_and_leave_nothing() {
 #[test]
 fn a_screen_read_in_parts_is_the_one_read_whole() {
     let whole = Prepared::new(h5ad::read(prepared()).unwrap()).unwrap();
-    let (file, cells) = h5ad::Partial::open(prepared(), &[EMBEDDING]).unwrap();
+    let (file, cells) = h5ad::Partial::open(prepared(), &["X_pca", EMBEDDING]).unwrap();
     let parts = Prepared::without_genes(cells).unwrap();
     assert_eq!((&parts.conditions, &parts.is_training), (&whole.conditions, &whole.is_training));
     assert_eq!((parts.embedding(), &parts.settings), (whole.embedding(), &whole.settings));

@@ -188,10 +188,13 @@ fn unknown_names_are_refused_with_near_ones() {
 }
 
 #[test]
-fn a_screen_of_one_stratum_leaves_single_effects_as_they_are() {
+fn a_screen_of_one_stratum_draws_means_towards_each_other() {
     let conditions: Vec<Condition> = ["control", "control", "A", "B", "B"].map(condition).to_vec();
     let cells = ndarray::arr2(&[[0.0_f32, 1.0], [2.0, 1.0], [3.0, 1.0], [1.0, 5.0], [1.0, 7.0]]);
     let fitted = InteractionEffects::fit(cells.view(), &conditions, 0).unwrap();
-    assert_eq!(fitted.estimate(&condition("A+B")).unwrap(), ndarray::arr1(&[3.0, 6.0]));
-    assert_eq!(fitted.leave_out(&condition("A")).unwrap(), ndarray::arr1(&[3.0, 1.0]));
+    // By hand: μ = (5/3, 8/3), σ² = (1, 1), τ² = (2/3, 23/3); the control comes to (1.2857, 1.1020), A to (2.2, 1.1923),
+    // B to (1.2857, 5.7959).
+    let near = |a: Array1<f32>, b: [f32; 2]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4), "{a} {b:?}");
+    near(fitted.estimate(&condition("A+B")).unwrap(), [2.2, 5.886_19]);
+    near(fitted.leave_out(&condition("A")).unwrap(), [2.2, 1.192_31]);
 }
