@@ -137,7 +137,12 @@ fn a_prepared_file_fulfils_the_contract() {
     let sum: f64 = cells.x.row(7).1.iter().map(|&value| f64::from(value).exp_m1()).sum();
     assert!((sum - 5e3).abs() < 0.1, "half of the library is in the file: {sum}");
     let pca = prepared.pca().unwrap();
-    assert_eq!(&pca.transform(&cells.x).unwrap(), prepared.embedding());
+    let coordinates = pca.transform(&cells.x).unwrap();
+    assert_eq!(coordinates, cells.obsm["X_pca"]);
+    // Cells that were held out lie where the components see them, training cells where others' components do.
+    for (row, &is_training) in prepared.is_training.iter().enumerate() {
+        assert_eq!(coordinates.row(row) != prepared.embedding().row(row), is_training, "{row}");
+    }
     let Some(Column::Boolean(variable)) = cells.var.get("highly_variable") else { panic!() };
     for (gene, &is_variable) in variable.iter().enumerate() {
         assert_eq!(pca.loadings.row(gene).iter().any(|&loading| loading != 0.0), is_variable);

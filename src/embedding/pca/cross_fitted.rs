@@ -230,12 +230,12 @@ mod tests {
         let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..90).collect(), (0..40).collect());
         let (pca, cross_fitted) = Pca::cross_fit(&x, &rows, &columns, 3).unwrap();
         let others: Vec<usize> = (0..90).filter(|row| row % 10 != 4).collect();
-        let without = Pca::fit(&x, &others, &columns, 3).unwrap();
-        // The same cell on both: the lengths agree but for the moved mean, whatever the turn.
+        let without = Pca { mean: pca.mean.clone(), ..Pca::fit(&x, &others, &columns, 3).unwrap() };
+        // The same cell on both: the lengths agree, whatever the turn.
         let length = |point: ArrayView1<f32>| point.dot(&point).sqrt();
         for cell in [4, 14, 84] {
             let (a, b) = (length(cross_fitted.row(cell)), length(without.transform(&x).unwrap().row(cell)));
-            assert!((a - b).abs() < 0.04 * pca.variance[0].sqrt() as f32, "{cell}: {a} {b}");
+            assert!((a - b).abs() < 0.01 * pca.variance[0].sqrt() as f32, "{cell}: {a} {b}");
         }
     }
 
