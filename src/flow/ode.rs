@@ -61,8 +61,8 @@ impl Solver {
     /// Those of the field; [`Error::Backend`] if the adaptive solver does not reach the end.
     pub fn solve(self, start: Array2<f32>, velocity: &Velocity<'_>) -> Result<Array2<f32>> {
         match self {
-            Self::Euler { n_steps } => fixed(start, n_steps, &|t, step, x| Ok(x + &(velocity(t, x)? * step))),
-            Self::Heun { n_steps } => fixed(start, n_steps, &|t, step, x| {
+            Self::Euler { n_steps } => fixed(start, n_steps, |t, step, x| Ok(x + &(velocity(t, x)? * step))),
+            Self::Heun { n_steps } => fixed(start, n_steps, |t, step, x| {
                 let first = velocity(t, x)?;
                 let second = velocity(t + step, &(x + &(&first * step)))?;
                 Ok(x + &((first + second) * (0.5 * step)))
@@ -72,11 +72,11 @@ impl Solver {
     }
 }
 
-/// Steps of equal length.
+/// Steps of equal length; `advance` takes the time, the length of the step and the points.
 fn fixed(
     start: Array2<f32>,
     n_steps: usize,
-    advance: &dyn Fn(f32, f32, &Array2<f32>) -> Result<Array2<f32>>,
+    advance: impl Fn(f32, f32, &Array2<f32>) -> Result<Array2<f32>>,
 ) -> Result<Array2<f32>> {
     let step = 1.0 / n_steps as f32;
     (0..n_steps).try_fold(start, |x, number| advance(number as f32 * step, step, &x))

@@ -126,7 +126,7 @@ pub(super) fn generate_in_blocks(
     n_cells: usize,
     multiple: usize,
     seed: u64,
-    solve: &(dyn Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync),
+    solve: impl Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
 ) -> Result<Array2<f32>> {
     let view = reader.guide.view(condition)?;
     let told = reader.told(condition, &view)?;

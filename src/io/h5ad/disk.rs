@@ -326,10 +326,11 @@ unsafe extern "C" fn write(
 
 unsafe extern "C" fn truncate(file: *mut Open, _: hid_t, _: bool) -> c_int {
     let mut state = unsafe { state(file) };
-    if state.written != state.addressed && state.failure.is_none() {
-        if let Err(error) = state.file.set_len(state.addressed) {
-            state.failure = Some(error);
-        }
+    if state.written != state.addressed
+        && state.failure.is_none()
+        && let Err(error) = state.file.set_len(state.addressed)
+    {
+        state.failure = Some(error);
     }
     state.written = state.addressed;
     0

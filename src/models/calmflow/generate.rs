@@ -137,6 +137,6 @@ impl FittedMethod for CalmFlow {
             }
             self.solve(told, x0, draws, rng)
         };
-        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, seed, &solve)
+        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, seed, solve)
     }
 }

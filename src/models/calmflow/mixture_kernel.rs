@@ -84,7 +84,7 @@ vectorized! {
         for ((rest, end), centre) in rest.iter_mut().zip(state.end).zip(state.centre) {
             *rest = end - state.prior_weight * centre;
         }
-        for component in 0..n_components {
+        for (component, logit) in logits.iter().enumerate().take(n_components) {
             let at = component * n..(component + 1) * n;
             let (means, logs) = (&means[at.clone()][..n], &logs[at.clone()][..n]);
             let (a, b, s, factors) = (&a[at.clone()][..n], &b[at.clone()][..n], &s[at.clone()][..n], &factors[at.clone()][..n]);
@@ -96,7 +96,7 @@ vectorized! {
                 residuals[d] = (rest[d] - mean) * precisions[d];
                 terms[d] = 0.5 * residuals[d] * residuals[d] + log_deviation;
             }
-            scratch.log_likelihoods[component] = logits[component] - dot(terms, &scratch.ones);
+            scratch.log_likelihoods[component] = logit - dot(terms, &scratch.ones);
         }
         let log_sum = |values: &[f32]| {
             let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);

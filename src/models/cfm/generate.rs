@@ -94,6 +94,6 @@ impl FittedMethod for Cfm {
             });
         }
         let solve = |told: &Told, x0: ArrayView2<f32>, _: &mut _| self.solve(told, x0, draws);
-        generate_in_blocks(&self.reader, condition, n_cells, 1, seed, &solve)
+        generate_in_blocks(&self.reader, condition, n_cells, 1, seed, solve)
     }
 }
