@@ -18,7 +18,7 @@ impl Partial {
     /// there are the named arrays alone.
     ///
     /// # Errors
-    /// As [`super::read`].
+    /// As [`super::read()`].
     pub fn open(path: &Path, obsm: &[&str]) -> Result<(Self, Cells)> {
         let source = Source::open(path)?;
         let (obs, var) = (table::read(&source, "obs")?, table::read(&source, "var")?);
@@ -34,7 +34,7 @@ impl Partial {
     /// Some cells of a layer; `rows` rise. Of a matrix in compressed rows, only the surroundings of these are read.
     ///
     /// # Errors
-    /// [`Error::MissingKey`] if there is no such layer; as [`super::read`].
+    /// [`Error::MissingKey`] if there is no such layer; as [`super::read()`].
     pub fn layer_rows(&self, name: &str, rows: &[usize]) -> Result<SparseMatrix> {
         let slot = format!("layers/{name}");
         let layer = match self.source.group("layers")? {

@@ -37,7 +37,7 @@ pub trait Watcher {
 /// Fits the model and writes its folder; a checkpoint lies beside it while the fit runs.
 ///
 /// # Errors
-/// Those of reading and writing, of [`FitParams::check`], of the model, and [`Error::NonFiniteLoss`].
+/// Those of reading and writing, of [`FitParams::check`], of the model, and [`crate::Error::NonFiniteLoss`].
 pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;

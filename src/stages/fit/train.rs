@@ -17,7 +17,7 @@ const FEWEST_STEPS: usize = 50;
 /// Trains until all steps are done, and returns how it was done.
 ///
 /// # Errors
-/// Those of [`training::fit`] and of the checkpoint; [`Error::Interrupted`] after a signal, with a checkpoint written.
+/// Those of [`training::fit()`] and of the checkpoint; [`Error::Interrupted`] after a signal, with a checkpoint written.
 pub(super) fn train(
     params: &FitParams,
     objective: &dyn Fitting,

@@ -51,7 +51,7 @@ impl Estimate {
 ///
 /// A perturbation that was measured with other covariates only takes its effect from there, mapped to these covariates;
 /// one that was measured is shrunk towards that by what its cells are worth, or towards the mean of all conditions with
-/// these covariates where there are no others ([`shrinkage`]). A combination that was measured nowhere is the
+/// these covariates where there are no others, by empirical Bayes. A combination that was measured nowhere is the
 /// sum of its components' effects and an interaction: low-rank, bilinear, their mean, or none, whichever tells training
 /// combinations best when each is left out over all covariates at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
