@@ -20,10 +20,10 @@ pub struct Arguments {
     /// The method.
     #[arg(long, value_enum, default_value_t = MethodName::Calmflow)]
     method: MethodName,
-    /// Training steps; the same steps, seed and threads give the same model.
+    /// Training steps; the same steps, seed and threads give the same model [default: 600, or ten passes over the cells].
     #[arg(long, value_name = "N", conflicts_with = "budget")]
     steps: Option<usize>,
-    /// Time to train, such as 120s or 5m; turned into steps by a measurement at the start [default: 120s].
+    /// Time to train, such as 120s or 5m; turned into steps by a measurement at the start.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     budget: Option<f64>,
     /// Seed of everything drawn.

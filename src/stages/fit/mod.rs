@@ -58,6 +58,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
 
     let (cells, conditions) = (screen.embedding.view(), &screen.conditions);
     let fitting = params.choices()?.begin(cells, conditions, template, params.seed, &device)?;
+    let n_cells = conditions.len();
     // The objective has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let choice = fitting.reader().guide.choice().cloned();
@@ -72,7 +73,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let mut state = State::with_average(fitting.slots(), params.average)?;
     let input_sha256 = digest::sha256(&params.input)?;
     let checkpoint = Checkpoint::new(params, &input_sha256)?;
-    let training = train::train(params, &*fitting, &mut state, validation.as_mut(), &checkpoint, watcher)?;
+    let training = train::train(params, &*fitting, n_cells, &mut state, validation.as_mut(), &checkpoint, watcher)?;
     let best_step = match &validation {
         Some(validation) => validation.restore_best(&mut state)?,
         None => {

@@ -9,8 +9,11 @@ use crate::models::method::Fitting;
 use crate::training::{self, State, TrainingParams, measure_seconds_per_step};
 use crate::{Error, Result};
 
-/// The budget where neither steps nor seconds are given.
-const DEFAULT_BUDGET_SECONDS: f64 = 120.0;
+/// Where neither steps nor seconds are given there are this many steps, or more if that is fewer passes over the training
+/// cells than the second number. On screens of a few thousand cells, 300 steps leave conditions in new strata half learned,
+/// and 1000 begin to learn the training combinations by heart.
+const DEFAULT_STEPS: usize = 600;
+const DEFAULT_PASSES: usize = 10;
 /// With a budget there are at least this many steps.
 const FEWEST_STEPS: usize = 50;
 
@@ -21,12 +24,17 @@ const FEWEST_STEPS: usize = 50;
 pub(super) fn train(
     params: &FitParams,
     objective: &dyn Fitting,
+    n_training_cells: usize,
     state: &mut State,
     mut validation: Option<&mut Validation>,
     checkpoint: &Checkpoint,
     watcher: &dyn Watcher,
 ) -> Result<TrainingParams> {
-    let training = training_params(params, objective, state, validation.as_deref_mut(), checkpoint, watcher)?;
+    let mut training = training_params(params, objective, state, validation.as_deref_mut(), checkpoint, watcher)?;
+    if training.n_steps == 0 {
+        let n_passes = (DEFAULT_PASSES * n_training_cells).div_ceil(params.choices()?.n_cells());
+        training.n_steps = n_passes.max(DEFAULT_STEPS);
+    }
     let n_weights = state.n_weights();
     watcher.say(&format!("{n_weights} weights, {} steps of {} cells", training.n_steps, params.choices()?.n_cells()));
     let (mut last, mut last_step) = (Instant::now(), state.step);
@@ -66,7 +74,7 @@ pub(super) fn train(
     }
 }
 
-/// The training's choices with the number of steps: the user's, the checkpoint's, or what fills the budget.
+/// The training's choices with the number of steps: the user's, the checkpoint's, what fills the budget, or zero.
 fn training_params(
     params: &FitParams,
     objective: &dyn Fitting,
@@ -79,8 +87,7 @@ fn training_params(
     if params.resume {
         training.n_steps = checkpoint.restore(state, validation)?.unwrap_or(training.n_steps);
         watcher.say(&format!("going on from step {} of {}", state.step, training.n_steps));
-    } else if params.steps.is_none() {
-        let budget = params.budget_seconds.unwrap_or(DEFAULT_BUDGET_SECONDS);
+    } else if let Some(budget) = params.budget_seconds {
         let seconds = measure_seconds_per_step(objective, state, &TrainingParams { n_steps: 1000, ..training })?;
         training.n_steps = ((budget / seconds) as usize).max(FEWEST_STEPS);
         watcher.say(&format!(
