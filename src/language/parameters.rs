@@ -83,6 +83,14 @@ impl Parameters {
     pub fn tensors(&self) -> HashMap<String, Tensor> {
         self.variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().detach())).collect()
     }
+
+    /// Copies of all tensors, which later steps of a fit leave as they are.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if a tensor cannot be copied.
+    pub fn copies(&self) -> Result<HashMap<String, Tensor>> {
+        self.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
+    }
 }
 
 /// Where tensors lie.

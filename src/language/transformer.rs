@@ -85,8 +85,8 @@ impl Linear {
 /// Gain and bias of a layer normalisation.
 #[derive(Debug, Clone)]
 pub struct Norm {
-    pub(crate) gain: Tensor,
-    pub(crate) bias: Tensor,
+    gain: Tensor,
+    bias: Tensor,
 }
 
 impl Norm {
@@ -119,6 +119,18 @@ pub(crate) struct Block {
     perceptron: Tensors,
 }
 
+/// The tensors of a perceptron from its normalisation and its two maps.
+pub(crate) fn perceptron_of(norm: Norm, up: Linear, down: Linear) -> Tensors {
+    Tensors {
+        gain: norm.gain,
+        shift: norm.bias,
+        up: up.weight,
+        up_bias: up.bias,
+        down: down.weight,
+        down_bias: down.bias,
+    }
+}
+
 /// A vector for each sequence that is added in every block, after the second normalisation, so that the effects of
 /// words add up and are not normalised away.
 #[derive(Debug, Clone)]
@@ -142,15 +154,7 @@ impl Block {
         let norm = Norm::new(parameters, &format!("{name}.before_perceptron"), width)?;
         let up = linear(parameters, "up", width, 4 * width)?;
         let down = linear(parameters, "down", 4 * width, width)?;
-        let perceptron = Tensors {
-            gain: norm.gain,
-            shift: norm.bias,
-            up: up.weight,
-            up_bias: up.bias,
-            down: down.weight,
-            down_bias: down.bias,
-        };
-        Ok(Self { before_attention, qkv, output, perceptron })
+        Ok(Self { before_attention, qkv, output, perceptron: perceptron_of(norm, up, down) })
     }
 
     /// What comes after the attention: its output map, the residual, and the perceptron.

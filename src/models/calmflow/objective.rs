@@ -1,6 +1,5 @@
 //! Fitting: the loss of a random minibatch.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -119,8 +118,7 @@ impl CalmFlowObjective {
     /// # Errors
     /// [`crate::Error::BadValues`] if a weight is not finite.
     pub fn to_model(&self) -> Result<CalmFlow> {
-        let tensors = self.parameters.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?)));
-        CalmFlow::new(self.reader.clone(), self.params, tensors.collect::<Result<HashMap<String, Tensor>>>()?)
+        CalmFlow::new(self.reader.clone(), self.params, self.parameters.copies()?)
     }
 }
 

@@ -10,7 +10,7 @@ use super::params::CfmParams;
 use crate::flow::Spread;
 use crate::language::kernels::perceptron::{Tensors, perceptron};
 use crate::language::parameters::{Parameters, Start};
-use crate::language::transformer::{Linear, Norm};
+use crate::language::transformer::{Linear, Norm, perceptron_of};
 use crate::models::condition_reader::ConditionReader;
 use crate::models::prompts::Prompts;
 use crate::models::reader::Sizes;
@@ -25,14 +25,7 @@ fn block(parameters: &mut Parameters, name: &str, width: usize) -> Result<Tensor
     let norm = Norm::new(parameters, &format!("{name}.norm"), width)?;
     let up = Linear::new(parameters, &format!("{name}.up"), width, width, 0.7 / (width as f32).sqrt())?;
     let down = Linear::new(parameters, &format!("{name}.down"), width, width, 0.02)?;
-    Ok(Tensors {
-        gain: norm.gain,
-        shift: norm.bias,
-        up: up.weight,
-        up_bias: up.bias,
-        down: down.weight,
-        down_bias: down.bias,
-    })
+    Ok(perceptron_of(norm, up, down))
 }
 
 /// A minibatch's conditions after the parts of the network that read them.

@@ -1,7 +1,5 @@
 //! Fitting: the loss of a random minibatch.
 
-use std::collections::HashMap;
-
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
 use rand::{Rng, SeedableRng};
@@ -78,8 +76,7 @@ impl CfmObjective {
     /// # Errors
     /// [`crate::Error::BadValues`] if a weight is not finite.
     pub fn to_model(&self) -> Result<Cfm> {
-        let tensors = self.parameters.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?)));
-        Cfm::new(self.reader.clone(), self.params, tensors.collect::<Result<HashMap<String, Tensor>>>()?)
+        Cfm::new(self.reader.clone(), self.params, self.parameters.copies()?)
     }
 }
 
