@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::prompts::Prompts;
@@ -11,6 +12,7 @@ use super::reader::{Reader, Told};
 use crate::conditions::Condition;
 use crate::flow::Coupling;
 use crate::numbers::normal;
+use crate::training::Part;
 use crate::{Error, Result};
 
 /// The size of a minibatch.
@@ -159,6 +161,26 @@ impl<'a> Minibatch<'a> {
             parts.push(Minibatch { told: told.to_vec(), n_cells_each, x0, x1 });
         }
         parts
+    }
+
+    /// The mean of a loss over the cells as a sum of parts, those of [`Self::split`], each with random numbers of its own.
+    pub fn parts<'p>(
+        &self,
+        n_parts: usize,
+        multiple: usize,
+        rng: &mut ChaCha8Rng,
+        loss_of: impl Fn(&Minibatch<'_>, &mut ChaCha8Rng) -> Result<Tensor> + Copy + Send + 'p,
+    ) -> Vec<Part<'p>>
+    where
+        'a: 'p,
+    {
+        let n_cells = self.x1.nrows() as f64;
+        let mut part = |minibatch: Minibatch<'a>| -> Part<'p> {
+            let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
+            let weight = minibatch.x1.nrows() as f64 / n_cells;
+            Box::new(move || Ok((loss_of(&minibatch, &mut rng)? * weight)?))
+        };
+        self.split(n_parts, multiple).into_iter().map(&mut part).collect()
     }
 
     /// The conditions for a network whose sequences hold `cells_per_sequence` cells each.

@@ -57,6 +57,15 @@ pub trait Objective: Sync {
     }
 }
 
+/// The sum of all parts as one tensor.
+///
+/// # Errors
+/// Those of the parts.
+pub fn sum_of(parts: Vec<Part<'_>>) -> Result<Tensor> {
+    let losses = parts.into_iter().map(|part| part()).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&losses, 0)?.sum_all()?)
+}
+
 /// The value and the gradients of a part. A single part may use all threads, several share them.
 fn differentiate(part: Part<'_>, room: Gradients) -> Result<(f64, Gradients)> {
     let loss = part()?;

@@ -6,5 +6,5 @@ pub mod schedule;
 pub mod state;
 pub mod fit;
 
-pub use fit::{Objective, Part, Progress, TrainingParams, fit, measure_seconds_per_step};
+pub use fit::{Objective, Part, Progress, TrainingParams, fit, measure_seconds_per_step, sum_of};
 pub use state::State;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::generate::CalmFlow;
@@ -22,7 +21,7 @@ use crate::models::prompts::Prompts;
 use crate::models::reader::Reader;
 use crate::numbers::fill_normal;
 use crate::training::optimizer::Slot;
-use crate::training::{Objective, Part};
+use crate::training::{Objective, Part, sum_of};
 
 /// The gates of the mixture learn this much faster, and do not decay: their start is a closed form, not zero.
 const GATE_RATE: f64 = 10.0;
@@ -124,24 +123,15 @@ impl CalmFlowObjective {
 
 impl Objective for CalmFlowObjective {
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let losses = self.parts(rng)?.into_iter().map(|part| part()).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&losses, 0)?.sum_all()?)
+        sum_of(self.parts(rng)?)
     }
 
     fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
         let minibatch = self.draw_minibatch(rng)?;
         let n_cells = minibatch.x0.nrows();
         let n_tokens = n_cells / self.params.n_trajectories * self.params.order().n_tokens();
-        let parts = minibatch.split((n_tokens / TOKENS_PER_PART).max(1), self.params.n_trajectories);
-        Ok(parts
-            .into_iter()
-            .map(|minibatch| {
-                let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
-                let weight = minibatch.x0.nrows() as f64 / n_cells as f64;
-                let part: Part<'_> = Box::new(move || Ok((self.loss_of(&minibatch, &mut rng)? * weight)?));
-                part
-            })
-            .collect())
+        let (n_parts, multiple) = ((n_tokens / TOKENS_PER_PART).max(1), self.params.n_trajectories);
+        Ok(minibatch.parts(n_parts, multiple, rng, |minibatch, rng| self.loss_of(minibatch, rng)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::generate::Cfm;
@@ -17,7 +17,7 @@ use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::reader::Reader;
 use crate::training::optimizer::Slot;
-use crate::training::{Objective, Part};
+use crate::training::{Objective, Part, sum_of};
 
 /// The gates of the skip learn this much faster, and do not decay: their start is a closed form, not zero.
 const GATE_RATE: f64 = 10.0;
@@ -82,23 +82,14 @@ impl CfmObjective {
 
 impl Objective for CfmObjective {
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let losses = self.parts(rng)?.into_iter().map(|part| part()).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&losses, 0)?.sum_all()?)
+        sum_of(self.parts(rng)?)
     }
 
     fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
         let minibatch = self.cells.draw(&self.reader, self.params.minibatch(), rng)?;
         let n_cells = minibatch.x1.nrows();
-        let parts = minibatch.split((n_cells / CELLS_PER_PART).max(1), 1);
-        Ok(parts
-            .into_iter()
-            .map(|minibatch| {
-                let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
-                let weight = minibatch.x1.nrows() as f64 / n_cells as f64;
-                let part: Part<'_> = Box::new(move || Ok((self.loss_of(&minibatch, &mut rng)? * weight)?));
-                part
-            })
-            .collect())
+        let n_parts = (n_cells / CELLS_PER_PART).max(1);
+        Ok(minibatch.parts(n_parts, 1, rng, |minibatch, rng| self.loss_of(minibatch, rng)))
     }
 }
 
