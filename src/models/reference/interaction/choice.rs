@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bilinear::Bilinear;
 use super::low_rank::LowRank;
-use super::shrunk::{Shrunk, alone};
+use super::shrunk::{Shrunk, Strengths, alone};
 use super::strata::Strata;
 use crate::Result;
 use crate::conditions::{Condition, Perturbation};
@@ -156,13 +156,13 @@ impl LeftOut {
 ///
 /// # Errors
 /// Those of the fits.
-pub(super) fn leave_out(strata: &Strata, ridge: f64, seed: u64) -> Result<Vec<LeftOut>> {
+pub(super) fn leave_out(strata: &Strata, strengths: Strengths, seed: u64) -> Result<Vec<LeftOut>> {
     let combinations = strata.combinations();
     let n_folds = combinations.len().min(MOST_FOLDS);
     let fold = |fold: usize| -> Result<Vec<LeftOut>> {
         let out: Vec<&Perturbation> = combinations.iter().skip(fold).step_by(n_folds).copied().collect();
         let rest = strata.without(&out);
-        let shrunk = Shrunk::fit(&rest, Some(ridge))?;
+        let shrunk = Shrunk::fit(&rest, Some(strengths))?;
         let rules = Rules::fit(&rest, &shrunk, seed)?;
         let of_fold = strata.strata.iter().filter(|stratum| out.contains(&&stratum.condition.perturbation));
         let estimate = |stratum: &super::strata::Stratum| {

@@ -3,6 +3,7 @@
 mod algebra;
 mod bilinear;
 mod choice;
+mod likeness;
 mod low_rank;
 mod shrinkage;
 mod shrunk;
@@ -49,7 +50,8 @@ impl Estimate {
 
 /// Means of conditions fitted on training cells, with interactions.
 ///
-/// A perturbation that was measured with other covariates only takes its effect from there, mapped to these covariates;
+/// A perturbation that was measured with other covariates only takes its effect from there (most from the strata whose
+/// control cells are most like these, as far as that tells training strata better), mapped to these covariates;
 /// one that was measured is shrunk towards that by what its cells are worth, or towards the mean of all conditions with
 /// these covariates where there are no others, by empirical Bayes. A combination that was measured nowhere is the
 /// sum of its components' effects and an interaction: low-rank, bilinear, their mean, or none, whichever tells training
@@ -76,7 +78,7 @@ impl InteractionEffects {
         let strata = Strata::of(embedding, conditions)?;
         let shrunk = Shrunk::fit(&strata, None)?;
         let rules = Rules::fit(&strata, &shrunk, seed)?;
-        let left_out = choice::leave_out(&strata, shrunk.ridge, seed)?;
+        let left_out = choice::leave_out(&strata, shrunk.strengths(), seed)?;
         let choice = choice::choose(&left_out);
         let parts = left_out.into_iter().map(|one| {
             let zero = || Array1::zeros(one.additive.len());

@@ -5,17 +5,29 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, Array2, Axis};
 
 use super::algebra::{mean_square, solve, stack};
-use super::strata::{Covariates, Strata};
+use super::likeness::Likeness;
+use super::strata::{Covariates, Strata, Stratum};
 use crate::Result;
 use crate::conditions::{Condition, Perturbation};
 
 /// Ridges of the maps that are tried; the largest is as good as no map.
 const RIDGES: [f64; 5] = [0.1, 0.3, 1.0, 3.0, 1e9];
+/// Bandwidths of the likeness of strata that are tried, in median distances between their controls.
+const BANDWIDTHS: [f64; 4] = [0.2, 0.33, 0.5, 1.0];
+
+/// How strata tell of each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Strengths {
+    /// The ridge of the maps.
+    pub(super) ridge: f64,
+    /// The bandwidth of the likeness, in units of the cells.
+    pub(super) bandwidth: Option<f64>,
+}
 
 /// What perturbations do in each stratum of covariates.
 ///
 /// The effect of a perturbation with covariates c that were not measured with it is its effect e in the other strata (mean
-/// weighted by cells), mapped to c: b = e + e·U_c, where U_c is a ridge regression of (effect in c − effect elsewhere) on
+/// weighted by cells and by [`Likeness`] to c), mapped to c: b = e + e·U_c, where U_c is a ridge regression of (effect in c − effect elsewhere) on
 /// the effect elsewhere over all perturbations measured in c. Where it was measured in c, the measured effect m and b are
 /// weighed by what each is worth: δ = w·m + (1 − w)·b with w = τ² / (τ² + σ² / n), per dimension; σ² is the variance
 /// of cells within conditions, n the number of cells, τ² the variance of m around b beyond σ²/n, each b made without its
@@ -27,8 +39,11 @@ pub(super) struct Shrunk {
     pub(super) measured: BTreeMap<Condition, Array1<f64>>,
     /// Measured strata as they would be estimated had they not been measured; absent without other strata.
     pub(super) unmeasured: BTreeMap<Condition, Array1<f64>>,
+    /// Measured strata as they are: number of cells, effect.
+    pub(super) raw: Raw,
     /// Over all strata.
     pub(super) pooled: BTreeMap<Perturbation, Array1<f64>>,
+    pub(super) likeness: Likeness,
     /// U_c: (n_dims, n_dims).
     pub(super) maps: BTreeMap<Covariates, Array2<f64>>,
     /// The ridge of the maps.
@@ -37,23 +52,23 @@ pub(super) struct Shrunk {
 }
 
 impl Shrunk {
-    /// Weighs the strata; the ridge of the maps is the one that tells strata best from others, unless it is given.
+    /// Weighs the strata; the strengths are those that tell strata best from others, unless they are given.
     ///
     /// # Errors
     /// [`crate::Error::Backend`] if a regression cannot be solved.
-    pub(super) fn fit(strata: &Strata, ridge: Option<f64>) -> Result<Self> {
-        let mut sums = BTreeMap::<&Perturbation, (Array1<f64>, f64)>::new();
-        for stratum in &strata.strata {
-            let zero = || (Array1::zeros(strata.n_dims()), 0.0);
-            let sum = sums.entry(&stratum.condition.perturbation).or_insert_with(zero);
-            sum.0.scaled_add(stratum.n_cells, &stratum.effect);
-            sum.1 += stratum.n_cells;
+    pub(super) fn fit(strata: &Strata, strengths: Option<Strengths>) -> Result<Self> {
+        let mut raw = Raw::new();
+        for Stratum { condition, n_cells, effect, .. } in &strata.strata {
+            let of = raw.entry(condition.perturbation.clone()).or_default();
+            of.push((condition.covariates.clone(), *n_cells, effect.clone()));
         }
-        let problems = Elsewhere::all(strata, &sums);
-        let ridge = match ridge {
-            Some(ridge) => ridge,
-            None => best_ridge(&problems, strata)?,
+        let strengths = match strengths {
+            Some(strengths) => strengths,
+            None => best_strengths(strata, &raw)?,
         };
+        let likeness = Likeness::new(strata.controls.clone(), strengths.bandwidth);
+        let problems = Elsewhere::all(strata, &raw, &likeness);
+        let ridge = strengths.ridge;
         let (mut maps, mut unmeasured) = (BTreeMap::new(), BTreeMap::new());
         for (covariates, problem) in &problems {
             let (map, left_out) = problem.solve(strata, ridge)?;
@@ -75,16 +90,34 @@ impl Shrunk {
         };
         let measured =
             strata.strata.iter().map(|stratum| (stratum.condition.clone(), weigh(stratum))).collect::<BTreeMap<_, _>>();
-        let pooled = sums.into_iter().map(|(perturbation, (sum, n))| (perturbation.clone(), sum / n)).collect();
-        let mut shrunk = Self { measured, unmeasured, pooled, maps, ridge, n_dims: strata.n_dims() };
+        let pooled = raw.iter().map(|(perturbation, effects)| {
+            let n_cells: f64 = effects.iter().map(|(_, n_cells, _)| n_cells).sum();
+            let zeros = Array1::<f64>::zeros(strata.n_dims());
+            let sum = effects.iter().fold(zeros, |sum, (_, n_cells, effect)| sum + effect * *n_cells);
+            (perturbation.clone(), sum / n_cells)
+        });
+        let pooled = pooled.collect();
+        let mut shrunk = Self { measured, unmeasured, raw, pooled, likeness, maps, ridge, n_dims: strata.n_dims() };
         shrunk.infer_components(strata);
         Ok(shrunk)
     }
 
     /// The effect of a perturbation that was measured somewhere; nothing otherwise.
     pub(super) fn effect(&self, condition: &Condition) -> Option<Array1<f64>> {
-        let measured = self.measured.get(condition).cloned();
-        measured.or_else(|| Some(self.map(self.pooled.get(&condition.perturbation)?, &condition.covariates)))
+        if let Some(measured) = self.measured.get(condition) {
+            return Some(measured.clone());
+        }
+        let (perturbation, covariates) = (&condition.perturbation, &condition.covariates);
+        let seen = match self.raw.get(perturbation) {
+            Some(raw) => seen_from(&self.likeness, covariates, raw)?,
+            None => self.pooled.get(perturbation)?.clone(),
+        };
+        Some(self.map(&seen, covariates))
+    }
+
+    /// How strata tell of each other.
+    pub(super) fn strengths(&self) -> Strengths {
+        Strengths { ridge: self.ridge, bandwidth: self.likeness.bandwidth }
     }
 
     /// The effect in a stratum of what has this effect over all strata.
@@ -130,6 +163,19 @@ pub(super) fn alone(component: &str, covariates: &Covariates) -> Condition {
     Condition::new(Perturbation::single(component), covariates.clone())
 }
 
+/// Perturbation → covariates, number of cells, effect of each measured stratum.
+pub(super) type Raw = BTreeMap<Perturbation, Vec<(Covariates, f64, Array1<f64>)>>;
+
+/// The mean effect in all other strata.
+fn seen_from(
+    likeness: &Likeness,
+    covariates: &Covariates,
+    raw: &[(Covariates, f64, Array1<f64>)],
+) -> Option<Array1<f64>> {
+    let others = raw.iter().filter(|(other, ..)| other != covariates);
+    likeness.mean(covariates, others.map(|(other, n_cells, effect)| (other, *n_cells, effect)))
+}
+
 /// The perturbations of one stratum of covariates that were also measured in others.
 struct Elsewhere {
     /// Their places among the strata.
@@ -139,18 +185,14 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    fn all<'a>(
-        strata: &'a Strata,
-        sums: &BTreeMap<&Perturbation, (Array1<f64>, f64)>,
-    ) -> BTreeMap<&'a Covariates, Self> {
+    fn all<'a>(strata: &'a Strata, raw: &Raw, likeness: &Likeness) -> BTreeMap<&'a Covariates, Self> {
         let mut found = BTreeMap::<&Covariates, (Vec<usize>, Vec<Array1<f64>>)>::new();
         for (place, stratum) in strata.strata.iter().enumerate() {
-            let (sum, n) = &sums[&stratum.condition.perturbation];
-            let others = n - stratum.n_cells;
-            if others > 0.0 {
-                let (places, effects) = found.entry(&stratum.condition.covariates).or_default();
+            let (perturbation, covariates) = (&stratum.condition.perturbation, &stratum.condition.covariates);
+            if let Some(effect) = seen_from(likeness, covariates, &raw[perturbation]) {
+                let (places, effects) = found.entry(covariates).or_default();
                 places.push(place);
-                effects.push((sum - &(&stratum.effect * stratum.n_cells)) / others);
+                effects.push(effect);
             }
         }
         let pack = |(covariates, (places, effects)): (_, (_, Vec<Array1<f64>>))| {
@@ -188,19 +230,25 @@ impl Elsewhere {
     }
 }
 
-fn best_ridge(problems: &BTreeMap<&Covariates, Elsewhere>, strata: &Strata) -> Result<f64> {
-    let mut best = (f64::INFINITY, RIDGES[RIDGES.len() - 1]);
-    for ridge in RIDGES.into_iter().rev() {
-        let mut error = 0.0;
-        for problem in problems.values() {
-            let (_, left_out) = problem.solve(strata, ridge)?;
-            for (&place, base) in problem.strata.iter().zip(left_out.rows()) {
-                let stratum = &strata.strata[place];
-                error += stratum.n_cells * (&stratum.effect - &base).mapv(|gap| gap * gap).sum();
+/// What tells strata best from the others; of equals, the strongest ridge and the widest bandwidth.
+fn best_strengths(strata: &Strata, raw: &Raw) -> Result<Strengths> {
+    let median = Likeness::median_distance(&strata.controls);
+    let bandwidths = BANDWIDTHS.iter().rev().filter_map(|share| median.map(|median| Some(share * median)));
+    let mut best = (f64::INFINITY, Strengths { ridge: RIDGES[RIDGES.len() - 1], bandwidth: None });
+    for bandwidth in std::iter::once(None).chain(bandwidths) {
+        let problems = Elsewhere::all(strata, raw, &Likeness::new(strata.controls.clone(), bandwidth));
+        for ridge in RIDGES.into_iter().rev() {
+            let mut error = 0.0;
+            for problem in problems.values() {
+                let (_, left_out) = problem.solve(strata, ridge)?;
+                for (&place, base) in problem.strata.iter().zip(left_out.rows()) {
+                    let stratum = &strata.strata[place];
+                    error += stratum.n_cells * (&stratum.effect - &base).mapv(|gap| gap * gap).sum();
+                }
             }
-        }
-        if error < best.0 {
-            best = (error, ridge);
+            if error < best.0 {
+                best = (error, Strengths { ridge, bandwidth });
+            }
         }
     }
     Ok(best.1)
