@@ -1,7 +1,8 @@
 //! The only place that opens files.
 
-pub mod atomic;
 pub mod digest;
+mod temporary;
+pub mod atomic;
 pub mod h5ad;
 pub mod score_tables;
 pub mod score_folder;
