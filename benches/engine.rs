@@ -47,7 +47,7 @@ fn objective(params: CalmFlowParams) -> CalmFlowObjective {
         .collect();
     let points = Array2::from_shape_simple_fn((conditions.len(), N_DIMS), || StandardNormal.sample(&mut rng));
     let template = Template::parse("a cell with {perturbation}", &[]).unwrap();
-    CalmFlowObjective::new(points.view(), &conditions, template, params, 0).unwrap()
+    CalmFlowObjective::new(points.view(), &conditions, template, params, 0, &Device::Cpu).unwrap()
 }
 
 /// Seconds of the fastest of several rounds of `n_steps` training steps, per step.

@@ -190,6 +190,14 @@ impl Error {
     }
 }
 
+/// Refuses a setting, as the checks of all settings do.
+///
+/// # Errors
+/// [`Error::InvalidParameter`], always.
+pub fn refuse<T>(name: &str, value: impl ToString, reason: &str) -> Result<T> {
+    Err(Error::InvalidParameter { name: name.into(), value: value.to_string(), reason: reason.into() })
+}
+
 impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
         Self::backend("tensor operation", source)

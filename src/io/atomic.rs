@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::temporary;
 use crate::{Error, Result};
 
 /// What a folder of results may hold; a folder with anything else in it is not replaced.
@@ -23,13 +24,14 @@ pub fn check(path: &Path, force: bool) -> Result<()> {
     check_replaceable(path)?;
     // The file is gone again at once; a full or read-only disk shows itself now and not after hours of work.
     let folder = existing_ancestor(path)?;
-    let probe = tempfile::Builder::new().prefix(".scflow-").suffix(".tmp").tempfile_in(&folder);
+    let probe = builder(&temporary::prefix(path)).tempfile_in(&folder);
     probe.map(|_| ()).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
 /// Lets `write` make a file beside `path`, then renames it to `path`; on failure nothing is left behind.
 ///
-/// Missing folders above `path` are made, and taken away again on failure. A symbolic link stays, and the file that it
+/// What earlier writes to the same output left because their process was killed is removed first. Missing folders above
+/// `path` are made, and taken away again on failure. A symbolic link stays, and the file that it
 /// leads to is replaced.
 ///
 /// # Errors
@@ -42,9 +44,8 @@ pub fn file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> 
     }
     check_replaceable(&target)?;
     let parents = Parents::make(&target)?;
-    let beside = tempfile::Builder::new()
-        .prefix(".scflow-")
-        .suffix(".tmp")
+    temporary::remove_stale(&parent(&target), &target);
+    let beside = builder(&temporary::prefix(&target))
         // Made like any other file, so that the user's umask holds.
         .make_in(parent(&target), |name| fs::File::options().read(true).write(true).create_new(true).open(name))
         .map_err(io)?;
@@ -77,8 +78,9 @@ pub fn folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()
     }
     check_replaceable(path)?;
     let parents = Parents::make(path)?;
-    let beside = tempfile::Builder::new().prefix(".scflow-").suffix(".tmp").tempdir_in(parent(path)).map_err(io)?;
-    let (new, old) = (beside.path().join("new"), beside.path().join("old"));
+    temporary::remove_stale(&parent(path), path);
+    let beside = builder(&temporary::prefix(path)).tempdir_in(parent(path)).map_err(io)?;
+    let (new, old) = (beside.path().join("new"), beside.path().join(temporary::FORMER));
     fs::create_dir(&new).map_err(io)?;
     write(&new).map_err(|error| renamed(error, &new, path))?;
     if fs::symlink_metadata(path).is_ok() {
@@ -87,7 +89,7 @@ pub fn folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()
     if let Err(source) = fs::rename(&new, path) {
         if fs::symlink_metadata(&old).is_ok() && fs::rename(&old, path).is_err() {
             // The former results could not be put back: keep them where they are.
-            let kept = beside.keep().join("old");
+            let kept = beside.keep().join(temporary::FORMER);
             return Err(Error::backend(
                 format!("replacing `{}` (kept as `{}`)", path.display(), kept.display()),
                 source,
@@ -97,6 +99,13 @@ pub fn folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()
     }
     parents.keep();
     Ok(())
+}
+
+/// Makes unfinished outputs whose names begin like this.
+fn builder(prefix: &str) -> tempfile::Builder<'_, '_> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).suffix(temporary::END);
+    builder
 }
 
 /// Fails if the output exists and is something that must not be thrown away: a device, or a folder with other things.

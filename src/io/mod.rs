@@ -1,7 +1,11 @@
 //! The only place that opens files.
 
-pub mod atomic;
 pub mod digest;
+mod temporary;
+pub mod atomic;
+pub mod json;
+pub mod table;
+pub mod history;
 pub mod h5ad;
 pub mod score_tables;
 pub mod score_folder;

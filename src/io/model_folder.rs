@@ -5,7 +5,7 @@
 //! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`; `control_cells.safetensors` if flows start from control
 //! cells, `evidence.json` if moments are told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -13,7 +13,7 @@ use ndarray::{ArrayD, Ix2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::score_tables::{self, Series};
+use super::{history, json};
 use crate::conditions::prompt::Template;
 use crate::conditions::tokenizer::Tokenizer;
 use crate::embedding::pca::Pca;
@@ -29,6 +29,8 @@ use crate::{Error, Result};
 const CONTROLS: &str = "control_cells.safetensors";
 /// The moments that are told beside the prompt, where they are.
 const EVIDENCE: &str = "evidence.json";
+/// What to do with a folder that cannot be read.
+const DAMAGED: &str = "the model folder is damaged or was written by another version; fit the model again";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,18 +41,6 @@ struct Config {
     prompt: String,
     n_prompt_tokens: usize,
     provenance: serde_json::Value,
-}
-
-/// The history of a fit as columns, `step` and `loss` first.
-fn history_columns(history: &BTreeMap<String, Vec<f64>>) -> Vec<(String, Series)> {
-    let rank = |name: &str| ["step", "loss"].iter().position(|first| *first == name).unwrap_or(2);
-    let mut columns: Vec<(&String, &Vec<f64>)> = history.iter().collect();
-    columns.sort_by_key(|(name, _)| rank(name));
-    let series = |(name, values): (&String, &Vec<f64>)| match name.as_str() {
-        "step" => (name.clone(), Series::Counts(values.iter().map(|&value| value as u64).collect())),
-        _ => (name.clone(), Series::Numbers(values.iter().copied().map(Some).collect())),
-    };
-    columns.into_iter().map(series).collect()
 }
 
 /// Fills an empty folder.
@@ -67,11 +57,11 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
         n_prompt_tokens: reader.n_prompt_tokens,
         provenance: model.provenance.clone(),
     };
-    write_json(&folder.join("config.json"), &config)?;
-    write_json(&folder.join("guide.json"), &reader.guide)?;
-    write_json(&folder.join("conditions.json"), &model.known)?;
-    write_json(&folder.join("genes.json"), &model.genes)?;
-    write_json(&folder.join("preprocess.json"), &model.settings)?;
+    json::write(&folder.join("config.json"), &config)?;
+    json::write(&folder.join("guide.json"), &reader.guide)?;
+    json::write(&folder.join("conditions.json"), &model.known)?;
+    json::write(&folder.join("genes.json"), &model.genes)?;
+    json::write(&folder.join("preprocess.json"), &model.settings)?;
     write_bytes(&folder.join("tokenizer.json"), reader.tokenizer.to_json()?.as_bytes())?;
     write_tensors(&folder.join("weights.safetensors"), model.method.tensors())?;
     if let Some(controls) = &reader.controls {
@@ -88,10 +78,10 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
     ]);
     write_tensors(&folder.join("pca.safetensors"), &tensors)?;
     if let Some(evidence) = &reader.evidence {
-        write_json(&folder.join(EVIDENCE), evidence)?;
+        json::write(&folder.join(EVIDENCE), evidence)?;
     }
     write_arrays(&folder.join("gene_decoder.safetensors"), model.gene_decoder.to_arrays())?;
-    score_tables::write(&folder.join("history.csv"), history_columns(&model.history))
+    history::write(&folder.join("history.csv"), &model.history)
 }
 
 /// Reads a folder; the weights go to a device.
@@ -151,7 +141,7 @@ pub fn read(folder: &Path, device: &Device) -> Result<FittedModel> {
         genes: read_json(folder, "genes.json")?,
         settings,
         known: read_json(folder, "conditions.json")?,
-        history: score_tables::read_numbers(&folder.join("history.csv"))?,
+        history: history::read(&folder.join("history.csv"), DAMAGED)?,
         provenance: config.provenance,
     })
 }
@@ -186,11 +176,7 @@ pub fn read_tensors(folder: &Path, name: &str) -> Result<HashMap<String, Tensor>
 }
 
 fn broken(folder: &Path, name: &str, source: &dyn std::fmt::Display) -> Error {
-    Error::InvalidFile {
-        path: folder.join(name),
-        reason: source.to_string(),
-        hint: "the model folder is damaged or was written by another version; fit the model again".into(),
-    }
+    Error::InvalidFile { path: folder.join(name), reason: source.to_string(), hint: DAMAGED.into() }
 }
 
 fn read_bytes(folder: &Path, name: &str) -> Result<Vec<u8>> {
@@ -212,12 +198,6 @@ fn read_text(folder: &Path, name: &str) -> Result<String> {
 
 fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
     serde_json::from_slice(&read_bytes(folder, name)?).map_err(|source| broken(folder, name, &source))
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string(value).map_err(|source| Error::backend("writing JSON", source))?;
-    text.push('\n');
-    write_bytes(path, text.as_bytes())
 }
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -1,75 +1,16 @@
-//! Scores and small tables of numbers as comma-separated values.
+//! Scores as comma-separated values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polars::prelude::{Column, CsvReader, CsvWriter, DataFrame, DataType, SerReader, SerWriter};
-
+use super::table::{self, Series};
+use crate::Result;
 use crate::metrics::{ScoreRow, definitions};
-use crate::{Error, Result};
-
-/// One named column of a table.
-pub enum Series {
-    /// Texts.
-    Texts(Vec<String>),
-    /// Numbers; `None` and NaN become an empty field.
-    Numbers(Vec<Option<f64>>),
-    /// Whole numbers.
-    Counts(Vec<u64>),
-}
-
-/// Writes columns of equal length.
-///
-/// # Errors
-/// [`Error::Backend`] if the lengths differ; [`Error::Io`].
-pub fn write(path: &Path, columns: Vec<(String, Series)>) -> Result<()> {
-    let failed = |source: polars::prelude::PolarsError| Error::backend(format!("writing `{}`", path.display()), source);
-    let n_rows = columns.first().map_or(0, |(_, series)| match series {
-        Series::Texts(values) => values.len(),
-        Series::Numbers(values) => values.len(),
-        Series::Counts(values) => values.len(),
-    });
-    let columns = columns
-        .into_iter()
-        .map(|(name, series)| match series {
-            Series::Texts(values) => Column::new(name.into(), values),
-            Series::Numbers(values) => {
-                let finite: Vec<Option<f64>> = values.into_iter().map(|v| v.filter(|v| v.is_finite())).collect();
-                Column::new(name.into(), finite)
-            }
-            Series::Counts(values) => Column::new(name.into(), values),
-        })
-        .collect();
-    let mut frame = DataFrame::new(n_rows, columns).map_err(failed)?;
-    let file = std::fs::File::create(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    CsvWriter::new(file).finish(&mut frame).map_err(failed)
-}
-
-/// Reads a table of numbers: column → values; empty fields become NaN.
-///
-/// # Errors
-/// [`Error::Io`] if the file is absent; [`Error::InvalidFile`] if it is no table of numbers.
-pub fn read_numbers(path: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
-    let file = std::fs::File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let failed = |source: polars::prelude::PolarsError| Error::InvalidFile {
-        path: path.to_owned(),
-        reason: source.to_string(),
-        hint: "the table must hold numbers under a header".into(),
-    };
-    let frame = CsvReader::new(file).finish().map_err(failed)?;
-    let mut columns = BTreeMap::new();
-    for column in frame.columns() {
-        let numbers = column.strict_cast(&DataType::Float64).map_err(failed)?;
-        let numbers = numbers.f64().map_err(failed)?;
-        columns.insert(column.name().to_string(), numbers.iter().map(|value| value.unwrap_or(f64::NAN)).collect());
-    }
-    Ok(columns)
-}
 
 /// Writes one row per method and condition.
 ///
 /// # Errors
-/// Those of [`write()`].
+/// Those of [`table::write`].
 pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
     let texts = |of: &dyn Fn(&ScoreRow) -> String| Series::Texts(rows.iter().map(of).collect());
     let mut columns = vec![
@@ -95,13 +36,13 @@ pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
         reasons.join("; ").replace('\n', " ")
     };
     columns.push(("missing".to_owned(), texts(&reasons)));
-    write(path, columns)
+    table::write(path, columns)
 }
 
 /// Writes the mean of every metric per method.
 ///
 /// # Errors
-/// Those of [`write()`].
+/// Those of [`table::write`].
 pub fn write_summary(path: &Path, summary: &[(String, usize, BTreeMap<String, f64>)]) -> Result<()> {
     let mut columns = vec![
         ("method".to_owned(), Series::Texts(summary.iter().map(|(method, ..)| method.clone()).collect())),
@@ -111,5 +52,5 @@ pub fn write_summary(path: &Path, summary: &[(String, usize, BTreeMap<String, f6
         let values = summary.iter().map(|(.., values)| values.get(metric.name).copied()).collect();
         columns.push((metric.name.to_owned(), Series::Numbers(values)));
     }
-    write(path, columns)
+    table::write(path, columns)
 }

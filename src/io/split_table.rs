@@ -2,43 +2,27 @@
 
 use std::path::Path;
 
-use polars::prelude::{CsvReadOptions, SerReader};
-
+use super::table::Table;
 use crate::preprocess::split_table::SplitTable;
 use crate::{Error, Result};
+
+const HINT: &str = "a split is comma-separated: `obs_name,split`, or `perturbation` with covariate columns and `split`";
 
 /// Reads every field as text; an empty field is `None`.
 ///
 /// # Errors
 /// [`Error::InvalidFile`] if the file is absent, is no table, or has no rows.
 pub fn read(path: &Path) -> Result<SplitTable> {
-    let invalid = |reason: String| Error::InvalidFile {
-        path: path.to_owned(),
-        reason,
-        hint: "a split is comma-separated: `obs_name,split`, or `perturbation` with covariate columns and `split`"
-            .into(),
-    };
     if !path.is_file() {
-        return Err(invalid("no such file".into()));
+        return Err(Error::InvalidFile { path: path.to_owned(), reason: "no such file".into(), hint: HINT.into() });
     }
-    let frame = CsvReadOptions::default()
-        .with_has_header(true)
-        .with_infer_schema_length(Some(0))
-        .try_into_reader_with_file_path(Some(path.to_owned()))
-        .and_then(SerReader::finish)
-        .map_err(|error| invalid(error.to_string()))?;
-    if frame.height() == 0 {
-        return Err(invalid("the table has no rows".into()));
+    let table = Table::read(path, HINT)?;
+    if table.n_rows() == 0 {
+        return Err(table.invalid("the table has no rows".into()));
     }
-    let columns: Vec<String> = frame.get_column_names().iter().map(|name| name.trim().to_owned()).collect();
-    let mut rows = vec![Vec::with_capacity(columns.len()); frame.height()];
-    for column in frame.columns() {
-        let texts = column.str().map_err(|error| invalid(error.to_string()))?;
-        for (row, text) in rows.iter_mut().zip(texts.iter()) {
-            row.push(text.filter(|text| !text.is_empty()).map(str::to_owned));
-        }
-    }
-    Ok(SplitTable { columns, rows })
+    let columns = table.columns().iter().map(|(name, _)| name.trim().to_owned()).collect();
+    let row = |row: usize| table.columns().iter().map(|(_, texts)| texts[row].clone()).collect();
+    Ok(SplitTable { columns, rows: (0..table.n_rows()).map(row).collect() })
 }
 
 #[cfg(test)]

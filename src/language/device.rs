@@ -48,6 +48,17 @@ impl DeviceChoice {
             Self::Metal => open_gpu("metal", "Metal GPU 0", metal_is_available(), Device::new_metal),
         }
     }
+
+    /// The choice that names the device that this one opened: `auto` gives way to what it came to.
+    #[must_use]
+    pub fn opened(self, device: &Device) -> Self {
+        match (self, device) {
+            (Self::Auto, Device::Cpu) => Self::Cpu,
+            (Self::Auto, Device::Cuda(_)) => Self::Cuda,
+            (Self::Auto, Device::Metal(_)) => Self::Metal,
+            (named, _) => named,
+        }
+    }
 }
 
 fn cpu() -> Result<(Device, String)> {
@@ -90,5 +101,11 @@ mod tests {
         let (device, description) = DeviceChoice::Cpu.open().unwrap();
         assert!(device.is_cpu() && description.starts_with("CPU, "), "{description}");
         assert!(DeviceChoice::Auto.open().is_ok());
+    }
+
+    #[test]
+    fn what_auto_came_to_has_a_name_and_other_choices_keep_theirs() {
+        assert_eq!(DeviceChoice::Auto.opened(&Device::Cpu), DeviceChoice::Cpu);
+        assert_eq!(DeviceChoice::Composed.opened(&Device::Cpu), DeviceChoice::Composed);
     }
 }

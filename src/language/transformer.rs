@@ -8,7 +8,8 @@ use super::kernels::layer_norm::layer_norm;
 use super::kernels::linear::{linear, linear_with_residual};
 use super::kernels::perceptron::{Tensors, perceptron};
 use super::parameters::{Parameters, Start};
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::refuse;
 
 /// Size of a transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,16 +25,13 @@ pub struct TransformerParams {
 
 impl TransformerParams {
     /// # Errors
-    /// [`Error::InvalidParameter`] if a size is zero or the heads do not share the width evenly.
+    /// [`crate::Error::InvalidParameter`] if a size is zero or the heads do not share the width evenly.
     pub fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: usize, reason: &str| {
-            Err(Error::InvalidParameter { name: name.into(), value: value.to_string(), reason: reason.into() })
-        };
         if self.width == 0 || self.n_layers == 0 {
-            return invalid("width and layers", self.width.min(self.n_layers), "both must be above zero");
+            return refuse("width and layers", self.width.min(self.n_layers), "both must be above zero");
         }
         if self.n_heads == 0 || !self.width.is_multiple_of(self.n_heads) {
-            return invalid("heads", self.n_heads, &format!("the width {} must be a multiple of it", self.width));
+            return refuse("heads", self.n_heads, &format!("the width {} must be a multiple of it", self.width));
         }
         Ok(())
     }
@@ -76,7 +74,7 @@ impl Linear {
     /// (n_rows, n_in) → (n_rows, n_out).
     ///
     /// # Errors
-    /// [`Error::Backend`] if the shapes do not fit.
+    /// [`crate::Error::Backend`] if the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(linear(x, &self.weight, &self.bias)?)
     }
@@ -104,7 +102,7 @@ impl Norm {
     /// (n_rows, width) → the same.
     ///
     /// # Errors
-    /// [`Error::Backend`] if the shapes do not fit.
+    /// [`crate::Error::Backend`] if the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(layer_norm(x, &self.gain, &self.bias)?)
     }
@@ -191,7 +189,7 @@ impl Transformer {
     /// **Shapes** `x`: (n_sequences · n_tokens, width) → the same.
     ///
     /// # Errors
-    /// [`Error::Backend`] if the shapes do not fit.
+    /// [`crate::Error::Backend`] if the shapes do not fit.
     pub fn forward(
         &self,
         x: &Tensor,

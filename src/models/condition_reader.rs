@@ -1,15 +1,28 @@
 //! The part of a network that turns a condition into one vector; the same for every method.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use super::prompts::Prompts;
 use crate::Result;
 use crate::language::parameters::{Parameters, Start};
 use crate::language::transformer::Linear;
+use crate::training::optimizer::Slot;
 
 /// Multiplies the weight decay of words' embeddings. By its words a network knows every training combination; what it
 /// should learn is how combinations follow from what is told in numbers, which carries over to those it has not met.
-pub const WORD_DECAY: f64 = 10.0;
+const WORD_DECAY: f64 = 10.0;
+/// The gates of a skip learn this much faster, and do not decay: their start is a closed form, not zero.
+const GATE_RATE: f64 = 10.0;
+
+/// The tensors of a network before its first step: words decay faster than others, and the tensor named `gates` learns faster.
+pub(super) fn slots(parameters: &Parameters, gates: &str) -> Vec<Slot> {
+    let slot = |(name, variable): &(String, Var)| match name.as_str() {
+        name if name == gates => Slot::new(name, variable, GATE_RATE, 0.0),
+        "summed_words" | "words" => Slot::new(name, variable, 1.0, WORD_DECAY),
+        _ => Slot::new(name, variable, 1.0, 1.0),
+    };
+    parameters.variables.iter().map(slot).collect()
+}
 
 /// The sum of the embeddings of the prompt's words, free of their order, plus an affine map of the condition's numbers.
 #[derive(Debug, Clone)]

@@ -9,6 +9,8 @@ pub mod prompts;
 pub mod minibatch;
 pub mod condition_reader;
 pub mod method;
+#[cfg(test)]
+mod trial;
 pub mod calmflow;
 pub mod cfm;
 pub mod registry;

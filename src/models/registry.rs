@@ -97,9 +97,9 @@ impl Choices {
     ) -> Result<Box<dyn Fitting>> {
         Ok(match self {
             Self::CalmFlow(params) => {
-                Box::new(CalmFlowObjective::on(device, embedding, conditions, template, params, seed)?)
+                Box::new(CalmFlowObjective::new(embedding, conditions, template, params, seed, device)?)
             }
-            Self::Cfm(params) => Box::new(CfmObjective::on(device, embedding, conditions, template, params, seed)?),
+            Self::Cfm(params) => Box::new(CfmObjective::new(embedding, conditions, template, params, seed, device)?),
         })
     }
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cells::{Cells, Value};
-use crate::io::score_tables::{self, Series};
-use crate::io::{atomic, digest, h5ad};
+use crate::io::table::{self, Series};
+use crate::io::{atomic, digest, h5ad, history, json, score_tables};
 use crate::metrics::evaluation::{Choices, evaluate as compare};
 use crate::metrics::map::{CellMap, draw};
 use crate::metrics::predicted::Predicted;
@@ -125,10 +125,10 @@ pub fn write_folder(
     atomic::folder(folder, |folder| {
         score_tables::write_scores(&folder.join("scores.csv"), &scores.rows)?;
         score_tables::write_summary(&folder.join("summary.csv"), &summary::by_method(&scores.rows))?;
-        score_tables::write(&folder.join("umap.csv"), map_columns(map))?;
-        score_tables::write(&folder.join("history.csv"), history_columns(history))?;
-        write_json(&folder.join("scores.json"), scores)?;
-        write_json(&folder.join("provenance.json"), provenance)
+        table::write(&folder.join("umap.csv"), map_columns(map))?;
+        history::write(&folder.join("history.csv"), history)?;
+        json::write_pretty(&folder.join("scores.json"), scores)?;
+        json::write_pretty(&folder.join("provenance.json"), provenance)
     })
 }
 
@@ -177,43 +177,4 @@ fn map_columns(map: &CellMap) -> Vec<(String, Series)> {
         ("umap_2".into(), axis(1)),
         ("leiden".into(), Series::Texts(map.labels.iter().map(ToString::to_string).collect())),
     ]
-}
-
-/// `step` and `loss` come first; shorter columns end in empty fields; without a history only the header is written.
-fn history_columns(history: &BTreeMap<String, Vec<f64>>) -> Vec<(String, Series)> {
-    if history.is_empty() {
-        return ["step", "loss"].map(|name| (name.to_owned(), Series::Numbers(Vec::new()))).into();
-    }
-    let n_rows = history.values().map(Vec::len).max().unwrap_or(0);
-    let rank = |name: &str| ["step", "loss"].iter().position(|first| *first == name).unwrap_or(2);
-    let mut columns: Vec<(&String, &Vec<f64>)> = history.iter().collect();
-    columns.sort_by_key(|(name, _)| rank(name));
-    let padded = |values: &[f64]| Series::Numbers((0..n_rows).map(|row| values.get(row).copied()).collect());
-    columns.into_iter().map(|(name, values)| (name.clone(), padded(values))).collect()
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|source| Error::backend("writing JSON", source))?;
-    text.push('\n');
-    std::fs::write(path, text).map_err(|source| Error::Io { path: path.to_owned(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_history_with_a_short_column_becomes_a_table_with_empty_fields() {
-        let history = BTreeMap::from([
-            ("validation".to_owned(), vec![3.0]),
-            ("loss".to_owned(), vec![2.0, 1.0]),
-            ("step".to_owned(), vec![1.0, 2.0]),
-        ]);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history.csv");
-        score_tables::write(&path, history_columns(&history)).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "step,loss,validation\n1.0,2.0,3.0\n2.0,1.0,\n");
-        score_tables::write(&path, history_columns(&BTreeMap::new())).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "step,loss\n");
-    }
 }

@@ -14,7 +14,7 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
-use crate::models::condition_reader::WORD_DECAY;
+use crate::models::condition_reader::slots;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::prompts::Prompts;
@@ -23,8 +23,6 @@ use crate::numbers::fill_normal;
 use crate::training::optimizer::Slot;
 use crate::training::{Objective, Part, sum_of};
 
-/// The gates of the mixture learn this much faster, and do not decay: their start is a closed form, not zero.
-const GATE_RATE: f64 = 10.0;
 /// A minibatch is split into parts of about this many tokens, whose numbers stay in the cache of one core.
 const TOKENS_PER_PART: usize = 256;
 
@@ -38,7 +36,7 @@ pub struct CalmFlowObjective {
 }
 
 impl CalmFlowObjective {
-    /// Prepares the fit: the guide and the tokenizer are fitted here, the network is drawn.
+    /// Prepares the fit: the guide and the tokenizer are fitted here, the network is drawn on the device.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
     ///
@@ -50,21 +48,7 @@ impl CalmFlowObjective {
         template: Template,
         params: CalmFlowParams,
         seed: u64,
-    ) -> Result<Self> {
-        Self::on(&Device::Cpu, embedding, conditions, template, params, seed)
-    }
-
-    /// As [`Self::new`], with the network on another device.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn on(
         device: &Device,
-        embedding: ArrayView2<f32>,
-        conditions: &[Condition],
-        template: Template,
-        params: CalmFlowParams,
-        seed: u64,
     ) -> Result<Self> {
         params.check()?;
         let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
@@ -137,12 +121,7 @@ impl Objective for CalmFlowObjective {
 
 impl Fitting for CalmFlowObjective {
     fn slots(&self) -> Vec<Slot> {
-        let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
-            "mixture.gates" => Slot::new(name, variable, GATE_RATE, 0.0),
-            "summed_words" | "words" => Slot::new(name, variable, 1.0, WORD_DECAY),
-            _ => Slot::new(name, variable, 1.0, 1.0),
-        };
-        self.parameters.variables.iter().map(slot).collect()
+        slots(&self.parameters, "mixture.gates")
     }
 
     fn reader(&self) -> &Reader {

@@ -1,38 +1,15 @@
 //! The network as a whole: gradients, the cache, fitting, determinism.
 
-use std::collections::BTreeMap;
-
 use candle_core::{Device, Tensor};
-use ndarray::{Array2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
 use super::*;
-use crate::conditions::prompt::Template;
-use crate::conditions::{Condition, Perturbation};
-use crate::language::gradients::Gradients;
 use crate::language::kernels::values;
 use crate::language::transformer::TransformerParams;
 use crate::models::method::{Draws, FittedMethod, Fitting};
-use crate::training::{Objective, State, TrainingParams, fit};
-
-fn condition(text: &str) -> Condition {
-    Condition::new(Perturbation::parse(text, "control").unwrap(), BTreeMap::new())
-}
-
-/// Cells of two groups per condition, so that the law is no Gaussian.
-fn cells(n_each: usize, labels: &[&str]) -> (Array2<f32>, Vec<Condition>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let conditions: Vec<Condition> = labels.iter().flat_map(|label| vec![condition(label); n_each]).collect();
-    let points = Array2::from_shape_fn((conditions.len(), 3), |(row, column)| {
-        let noise: f32 = StandardNormal.sample(&mut rng);
-        let side = if row % 2 == 0 { 2.0 } else { -2.0 };
-        let effect = conditions[row].perturbation.components().len() as f32;
-        [side + 0.3 * noise, effect + 0.5 * noise, noise][column]
-    });
-    (points, conditions)
-}
+use crate::models::trial::{self, condition, training};
+use crate::training::{Objective, State, fit};
 
 fn params(decoder: DecoderKind, prompt_use: PromptUse) -> CalmFlowParams {
     CalmFlowParams {
@@ -49,13 +26,8 @@ fn params(decoder: DecoderKind, prompt_use: PromptUse) -> CalmFlowParams {
 }
 
 fn objective(params: CalmFlowParams) -> CalmFlowObjective {
-    let (points, conditions) = cells(40, &["control", "A", "B", "A+B"]);
-    let template = Template::parse("a cell with {perturbation}", &[]).unwrap();
-    CalmFlowObjective::new(points.view(), &conditions, template, params, 3).unwrap()
-}
-
-fn training(n_steps: usize) -> TrainingParams {
-    TrainingParams { n_steps, learning_rate: 2e-3, weight_decay: 0.01, clip: 1.0, seed: 3 }
+    let (points, conditions) = trial::cells();
+    CalmFlowObjective::new(points.view(), &conditions, trial::template(), params, 3, &Device::Cpu).unwrap()
 }
 
 #[test]
@@ -73,35 +45,7 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
         params(DecoderKind::Variational, PromptUse::Prefix),
         everything,
     ] {
-        let objective = objective(params);
-        let mut state = State::new(objective.slots());
-        // Away from the start, where some tensors are zero and their neighbours have no gradient yet.
-        fit(&objective, &mut state, &training(5), &mut |_, _| Ok(())).unwrap();
-        let loss = || objective.loss(&mut ChaCha8Rng::seed_from_u64(7)).unwrap();
-        let grads = Gradients::of(&loss()).unwrap();
-        for slot in &state.slots {
-            let tensor = slot.variable.as_tensor();
-            let grad = grads.get(tensor).unwrap_or_else(|| panic!("{} has no gradient", slot.name));
-            let norm = grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-            assert!(norm > 0.0, "{} has a zero gradient", slot.name);
-            // The directional derivative along the gradient itself is the norm of the gradient.
-            let start = values(tensor).unwrap();
-            let size = start.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt().max(1.0);
-            let moved = |by: f64| {
-                let moved: Vec<f32> =
-                    start.iter().zip(grad).map(|(v, g)| v + (by * f64::from(*g) / norm) as f32).collect();
-                slot.variable.set(&Tensor::from_vec(moved, tensor.shape(), &Device::Cpu).unwrap()).unwrap();
-                f64::from(loss().to_scalar::<f32>().unwrap())
-            };
-            // Central differences of two widths, extrapolated to width zero (Richardson 1911).
-            let step = 5e-3 * size;
-            let difference = |step: f64| (moved(step) - moved(-step)) / (2.0 * step);
-            let slope = (4.0 * difference(0.5 * step) - difference(step)) / 3.0;
-            slot.variable.set(&Tensor::from_vec(start, tensor.shape(), &Device::Cpu).unwrap()).unwrap();
-            // Single precision leaves about 1e-6 of the loss as noise on each side.
-            let noise = 6e-6 * f64::from(loss().to_scalar::<f32>().unwrap()).abs().max(1.0) / step;
-            assert!((slope - norm).abs() < 0.03 * norm + noise, "{}: {slope} {norm}", slot.name);
-        }
+        trial::check_gradients(&objective(params));
     }
 }
 
@@ -135,29 +79,7 @@ fn the_cache_gives_what_whole_sequences_give() {
 
 #[test]
 fn a_fit_goes_on_from_a_saved_state_to_the_same_bytes() {
-    let params = params(DecoderKind::Mixture, PromptUse::Both);
-    let whole = objective(params);
-    let mut state = State::new(whole.slots());
-    fit(&whole, &mut state, &training(12), &mut |_, _| Ok(())).unwrap();
-    let first = objective(params);
-    let mut half = State::new(first.slots());
-    let mut saved = None;
-    fit(&first, &mut half, &training(12), &mut |progress, state| {
-        if progress.step == 5 {
-            saved = Some(state.to_tensors()?.into_iter().map(|(k, t)| (k, t.copy().unwrap())).collect());
-        }
-        Ok(())
-    })
-    .unwrap();
-    let second = objective(params);
-    let mut rest = State::new(second.slots());
-    rest.restore(&saved.unwrap()).unwrap();
-    assert_eq!(rest.step, 5);
-    fit(&second, &mut rest, &training(12), &mut |_, _| Ok(())).unwrap();
-    for (a, b) in state.slots.iter().zip(&rest.slots) {
-        assert_eq!(values(&a.variable).unwrap(), values(&b.variable).unwrap(), "{}", a.name);
-    }
-    assert_eq!(state.losses, rest.losses);
+    trial::check_going_on(|| objective(params(DecoderKind::Mixture, PromptUse::Both)));
 }
 
 #[test]
@@ -172,18 +94,8 @@ fn the_mixture_learns_a_law_with_two_modes_and_a_seed_gives_the_same_cells() {
         ..params(DecoderKind::Mixture, PromptUse::Sum)
     };
     let objective = objective(params);
-    let mut state = State::new(objective.slots());
-    fit(&objective, &mut state, &training(1500), &mut |_, _| Ok(())).unwrap();
-    let model = objective.to_model().unwrap();
-    let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
-    let points = generate();
-    assert_eq!(points, generate());
-    let first = points.column(0);
-    let near = |centre: f32| first.iter().filter(|value| (*value - centre).abs() < 1.0).count();
-    assert!(near(2.0) > 200 && near(-2.0) > 200 && near(0.0) < 60, "{} {} {}", near(2.0), near(0.0), near(-2.0));
-    let mean = points.mean_axis(Axis(0)).unwrap();
-    assert!((mean[1] - 2.0).abs() < 0.15, "{mean}");
-    assert!((points.std_axis(Axis(0), 0.0)[1] - 0.5).abs() < 0.12);
+    trial::train(&objective, 1500);
+    trial::check_two_modes(&objective.to_model().unwrap());
 }
 
 #[test]
@@ -218,26 +130,15 @@ fn guidance_goes_from_the_law_of_all_conditions_through_that_of_one() {
             ..params(decoder, PromptUse::Both)
         };
         let objective = objective(params);
-        let mut state = State::new(objective.slots());
-        fit(&objective, &mut state, &training(100), &mut |_, _| Ok(())).unwrap();
+        trial::train(&objective, 100);
         let model = objective.to_model().unwrap();
-        let generate = |text: &str, guidance: f32| {
-            model.generate(&condition(text), 40, Draws { guidance, ..Draws::default() }, 1).unwrap()
-        };
         // Where cells are measured from one point, nothing but the condition tells these apart.
         if decoder == DecoderKind::Variational {
-            assert_eq!(generate("A+B", 0.0), generate("control", 0.0));
+            let unguided = Draws { guidance: 0.0, ..Draws::default() };
+            let generate = |text: &str| model.generate(&condition(text), 40, unguided, 1).unwrap();
+            assert_eq!(generate("A+B"), generate("control"));
         }
-        assert_eq!(generate("A+B", 1.0), model.generate(&condition("A+B"), 40, Draws::default(), 1).unwrap());
-        let effect = |guidance: f32| {
-            let mean = |text: &str| generate(text, guidance).mean_axis(Axis(0)).unwrap()[1];
-            mean("A+B") - mean("control")
-        };
-        let [none, one, two] = [0.0, 1.0, 2.0].map(effect);
-        assert!(none < one && one < two, "{decoder:?}: {none} {one} {two}");
+        trial::check_guidance(&model, &[0.0, 1.0, 2.0]);
     }
-    let model = objective(params(DecoderKind::Mixture, PromptUse::Sum)).to_model().unwrap();
-    let guided = Draws { guidance: 2.0, ..Draws::default() };
-    let error = model.generate(&condition("A"), 5, guided, 0).unwrap_err().to_string();
-    assert!(error.contains("--condition-dropout"), "{error}");
+    trial::check_refused_guidance(&objective(params(DecoderKind::Mixture, PromptUse::Sum)).to_model().unwrap());
 }

@@ -12,15 +12,12 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
-use crate::models::condition_reader::WORD_DECAY;
+use crate::models::condition_reader::slots;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::reader::Reader;
 use crate::training::optimizer::Slot;
 use crate::training::{Objective, Part, sum_of};
-
-/// The gates of the skip learn this much faster, and do not decay: their start is a closed form, not zero.
-const GATE_RATE: f64 = 10.0;
 
 /// A minibatch is split into parts of about this many cells, whose numbers stay in the cache of one core.
 const CELLS_PER_PART: usize = 64;
@@ -35,7 +32,7 @@ pub struct CfmObjective {
 }
 
 impl CfmObjective {
-    /// Prepares the fit: the guide and the tokenizer are fitted here, the network is drawn.
+    /// Prepares the fit: the guide and the tokenizer are fitted here, the network is drawn on the device.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
     ///
@@ -47,21 +44,7 @@ impl CfmObjective {
         template: Template,
         params: CfmParams,
         seed: u64,
-    ) -> Result<Self> {
-        Self::on(&Device::Cpu, embedding, conditions, template, params, seed)
-    }
-
-    /// As [`Self::new`], with the network on another device.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn on(
         device: &Device,
-        embedding: ArrayView2<f32>,
-        conditions: &[Condition],
-        template: Template,
-        params: CfmParams,
-        seed: u64,
     ) -> Result<Self> {
         params.check()?;
         let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
@@ -108,12 +91,7 @@ impl CfmObjective {
 
 impl Fitting for CfmObjective {
     fn slots(&self) -> Vec<Slot> {
-        let slot = |(name, variable): &(String, candle_core::Var)| match name.as_str() {
-            "gates" => Slot::new(name, variable, GATE_RATE, 0.0),
-            "summed_words" | "words" => Slot::new(name, variable, 1.0, WORD_DECAY),
-            _ => Slot::new(name, variable, 1.0, 1.0),
-        };
-        self.parameters.variables.iter().map(slot).collect()
+        slots(&self.parameters, "gates")
     }
 
     fn reader(&self) -> &Reader {

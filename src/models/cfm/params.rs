@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+use crate::error::refuse;
 use crate::flow::{Coupling, Spread};
 use crate::models::guide::Centre;
 use crate::models::minibatch::{MinibatchParams, check_dropout};
 use crate::models::reader::ReaderParams;
 use crate::models::source::Source;
-use crate::{Error, Result};
 
 /// Which conditional paths are fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,11 +117,8 @@ impl CfmParams {
     }
 
     /// # Errors
-    /// [`Error::InvalidParameter`] for a value that cannot work.
+    /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: String, reason: &str| {
-            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
-        };
         for (name, value) in [
             ("width", self.width),
             ("layers", self.n_layers),
@@ -128,15 +126,15 @@ impl CfmParams {
             ("prompts-per-step", self.n_prompts),
         ] {
             if value == 0 {
-                return invalid(name, "0".into(), "it must be above zero");
+                return refuse(name, "0", "it must be above zero");
             }
         }
         if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
-            return invalid("sigma", self.sigma.to_string(), "it must be zero or above");
+            return refuse("sigma", self.sigma, "it must be zero or above");
         }
         check_dropout(self.condition_dropout)?;
         if self.variant == Variant::CfmSb && self.sigma == 0.0 {
-            return invalid("sigma", "0".into(), "`cfm-sb` needs it above zero; without noise it is `cfm-ot`");
+            return refuse("sigma", "0", "`cfm-sb` needs it above zero; without noise it is `cfm-ot`");
         }
         Ok(())
     }

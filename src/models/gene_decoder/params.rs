@@ -3,7 +3,8 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::refuse;
 
 /// How a [`super::GeneDecoder`] is fitted.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,25 +45,22 @@ impl GeneDecoderParams {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] naming the setting that cannot work.
+    /// [`crate::Error::InvalidParameter`] naming the setting that cannot work.
     pub fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: String, reason: &str| {
-            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
-        };
         if !(self.target_sum > 0.0 && self.target_sum.is_finite()) {
-            return invalid("target_sum", self.target_sum.to_string(), "it must be a positive number of counts");
+            return refuse("target_sum", self.target_sum, "it must be a positive number of counts");
         }
         if self.steps == 0 {
-            return invalid("steps", "0".into(), "at least one step is needed");
+            return refuse("steps", "0", "at least one step is needed");
         }
         if self.minibatch == 0 {
-            return invalid("minibatch", "0".into(), "a step needs at least one cell");
+            return refuse("minibatch", "0", "a step needs at least one cell");
         }
         if self.most_cells == 0 {
-            return invalid("most_cells", "0".into(), "at least one cell is needed");
+            return refuse("most_cells", "0", "at least one cell is needed");
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return invalid("learning_rate", self.learning_rate.to_string(), "it must be positive");
+            return refuse("learning_rate", self.learning_rate, "it must be positive");
         }
         Ok(())
     }

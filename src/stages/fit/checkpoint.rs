@@ -20,10 +20,12 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The checkpoint of a fit to this input on this device.
+    ///
     /// # Errors
     /// [`Error::Backend`] if the choices cannot be named.
-    pub(super) fn new(params: &FitParams, input_sha256: &str) -> Result<Self> {
-        Ok(Self { path: checkpoint::path_of(&params.output), fingerprint: fingerprint(params, input_sha256)? })
+    pub(super) fn new(params: &FitParams, device: &Device, input_sha256: &str) -> Result<Self> {
+        Ok(Self { path: checkpoint::path_of(&params.output), fingerprint: fingerprint(params, device, input_sha256)? })
     }
 
     /// Fails if there is an unfinished fit that the user says nothing of.
@@ -92,11 +94,12 @@ impl Checkpoint {
     }
 }
 
-/// A digest of everything that decides the numbers of a fit.
-fn fingerprint(params: &FitParams, input_sha256: &str) -> Result<String> {
+/// A digest of everything that decides the numbers of a fit: the device in use, however it was asked for.
+fn fingerprint(params: &FitParams, device: &Device, input_sha256: &str) -> Result<String> {
     let deciding = FitParams {
         input: PathBuf::new(),
         output: PathBuf::new(),
+        device: params.device.opened(device),
         checkpoint_every: Every::Steps(1),
         resume: false,
         force: false,
@@ -105,4 +108,21 @@ fn fingerprint(params: &FitParams, input_sha256: &str) -> Result<String> {
     let text = serde_json::to_string(&(deciding, input_sha256, env!("CARGO_PKG_VERSION")))
         .map_err(|source| Error::backend("naming a fit", source))?;
     Ok(digest::of_bytes(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::device::DeviceChoice;
+
+    #[test]
+    fn a_fit_is_named_by_the_device_in_use_and_not_by_how_it_was_asked_for() {
+        let of = |device: DeviceChoice, seed: u64| {
+            let params = FitParams { device, seed, ..FitParams::default() };
+            fingerprint(&params, &Device::Cpu, "ab").unwrap()
+        };
+        assert_eq!(of(DeviceChoice::Auto, 0), of(DeviceChoice::Cpu, 0));
+        assert_ne!(of(DeviceChoice::Cpu, 0), of(DeviceChoice::Composed, 0));
+        assert_ne!(of(DeviceChoice::Cpu, 0), of(DeviceChoice::Cpu, 1));
+    }
 }

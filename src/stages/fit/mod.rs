@@ -72,7 +72,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     }
     let mut state = State::with_average(fitting.slots(), params.average)?;
     let input_sha256 = digest::sha256(&params.input)?;
-    let checkpoint = Checkpoint::new(params, &input_sha256)?;
+    let checkpoint = Checkpoint::new(params, &device, &input_sha256)?;
     let training = train::train(params, &*fitting, n_cells, &mut state, validation.as_mut(), &checkpoint, watcher)?;
     let best_step = match &validation {
         Some(validation) => validation.restore_best(&mut state)?,

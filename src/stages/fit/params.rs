@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Every;
+use crate::error::refuse;
 use crate::flow::{Coupling, Path as FlowPath};
 use crate::language::device::DeviceChoice;
 use crate::language::transformer::TransformerParams;
@@ -258,30 +259,27 @@ impl FitParams {
     /// # Errors
     /// [`Error::InvalidParameter`] for a choice that cannot work.
     pub fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: String, reason: &str| {
-            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
-        };
         if self.steps.is_some() && self.budget_seconds.is_some() {
-            return invalid("steps and budget", "both".into(), "give one of them");
+            return refuse("steps and budget", "both", "give one of them");
         }
         if self.steps == Some(0) {
-            return invalid("steps", "0".into(), "at least one step is needed");
+            return refuse("steps", "0", "at least one step is needed");
         }
         for (name, value) in
             [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.training().learning_rate)]
         {
             if !(value > 0.0 && value.is_finite()) {
-                return invalid(name, value.to_string(), "it must be above zero");
+                return refuse(name, value, "it must be above zero");
             }
         }
         if !(0.0..1.0).contains(&self.average) {
-            return invalid("average", self.average.to_string(), "it must be zero or above, and below one");
+            return refuse("average", self.average, "it must be zero or above, and below one");
         }
         if self.validation_split && self.validation_conditions > 0 {
-            return invalid("validation-conditions and validation-split", "both".into(), "give one of them");
+            return refuse("validation-conditions and validation-split", "both", "give one of them");
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return invalid("weight-decay", self.weight_decay.to_string(), "it must be zero or above");
+            return refuse("weight-decay", self.weight_decay, "it must be zero or above");
         }
         self.choices().map(drop)
     }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use self::cells::Wanted;
 use crate::conditions::{Condition, Perturbation};
+use crate::error::refuse;
 use crate::flow::Solver;
 use crate::io::{atomic, digest, h5ad, model_folder};
 use crate::language::device::DeviceChoice;
@@ -70,14 +71,11 @@ impl PredictParams {
     /// # Errors
     /// [`Error::InvalidParameter`] for a choice that cannot work.
     pub fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: String, reason: &str| {
-            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
-        };
         if self.perturbations.is_empty() && !self.held_out {
-            return invalid("perturbation", "none".into(), "give --perturbation \"A + B\", or --holdout");
+            return refuse("perturbation", "none", "give --perturbation \"A + B\", or --holdout");
         }
         if self.cells == 0 {
-            return invalid("cells", "0".into(), "at least one cell is needed");
+            return refuse("cells", "0", "at least one cell is needed");
         }
         self.draws().check()
     }

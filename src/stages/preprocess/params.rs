@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::refuse;
 use crate::preprocess::quality::Limits;
 use crate::{Error, Result};
 
@@ -104,9 +105,6 @@ impl PreprocessParams {
     /// # Errors
     /// [`Error::InvalidParameter`], or [`Error::MissingKey`] if nothing says what is held out.
     pub fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: String, reason: &str| {
-            Err(Error::InvalidParameter { name: name.to_owned(), value, reason: reason.to_owned() })
-        };
         let ways =
             usize::from(!self.holdout.is_empty()) + usize::from(self.split.is_some()) + usize::from(self.no_holdout);
         if ways == 0 {
@@ -118,47 +116,43 @@ impl PreprocessParams {
             });
         }
         if ways > 1 {
-            return invalid(
+            return refuse(
                 "--holdout",
                 self.holdout.join(", "),
                 "only one of --holdout, --split and --no-holdout can be",
             );
         }
         if self.control.trim().is_empty() {
-            return invalid("control", self.control.clone(), "the control needs a name");
+            return refuse("control", &self.control, "the control needs a name");
         }
         for (position, covariate) in self.covariates.iter().enumerate() {
             if self.covariates[..position].contains(covariate) {
-                return invalid("covariate", covariate.clone(), "the covariate is named twice");
+                return refuse("covariate", covariate, "the covariate is named twice");
             }
             if *covariate == self.perturbation_column {
-                return invalid("covariate", covariate.clone(), "this is the perturbation column");
+                return refuse("covariate", covariate, "this is the perturbation column");
             }
             if OWN_COLUMNS.contains(&covariate.as_str()) {
-                return invalid(
-                    "covariate",
-                    covariate.clone(),
-                    "preprocess writes a column of this name; rename yours first",
-                );
+                return refuse("covariate", covariate, "preprocess writes a column of this name; rename yours first");
             }
         }
         if !(self.target_sum.is_finite() && self.target_sum > 0.0) {
-            return invalid("target_sum", self.target_sum.to_string(), "must be positive and finite");
+            return refuse("target_sum", self.target_sum, "must be positive and finite");
         }
         if self.n_top_genes == 0 {
-            return invalid("n_top_genes", "0".into(), "must be 1 at least");
+            return refuse("n_top_genes", "0", "must be 1 at least");
         }
         if self.n_components == 0 {
-            return invalid("n_components", "0".into(), "must be 1 at least");
+            return refuse("n_components", "0", "must be 1 at least");
         }
         if let Some(most) = self.max_genes.filter(|&most| most < self.min_genes) {
-            return invalid("max_genes", most.to_string(), "is smaller than min_genes");
+            return refuse("max_genes", most, "is smaller than min_genes");
         }
         if let Some(percent) = self.max_percent_mitochondrial.filter(|percent| !(0.0..=100.0).contains(percent)) {
-            return invalid("max_percent_mitochondrial", percent.to_string(), "must be between 0 and 100");
+            return refuse("max_percent_mitochondrial", percent, "must be between 0 and 100");
         }
         if let Some(least) = self.min_counts.filter(|least| !(least.is_finite() && *least >= 0.0)) {
-            return invalid("min_counts", least.to_string(), "must be finite and not negative");
+            return refuse("min_counts", least, "must be finite and not negative");
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::io::atomic;
-use crate::{Error, Result};
+use crate::Result;
+use crate::io::{atomic, json};
 
 /// At most this many changed settings are told.
 const MOST_TOLD: usize = 3;
@@ -36,26 +36,20 @@ impl Stamp {
     /// Reads a stamp; none if there is no such file.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::InvalidFile`] if the file is no stamp.
+    /// Those of [`json::read`].
     pub fn read(path: &Path) -> Result<Option<Self>> {
         if !path.exists() {
             return Ok(None);
         }
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::InvalidFile {
-            path: path.to_owned(),
-            reason: error.to_string(),
-            hint: "remove this file and add --force to repeat the stage".into(),
-        })
+        json::read(path, "remove this file and add --force to repeat the stage").map(Some)
     }
 
     /// Writes the stamp.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// Those of [`atomic::file`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|source| Error::backend("writing a stamp", source))?;
-        atomic::bytes(path, format!("{text}\n").as_bytes())
+        atomic::file(path, |beside| json::write_pretty(beside, self))
     }
 
     /// Why the stage must be repeated to fulfil `wanted`, given the digest of the output as it is now; none if it need not.
