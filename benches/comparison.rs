@@ -21,6 +21,7 @@ use scflow::flow::Coupling;
 use scflow::io::h5ad;
 use scflow::metrics::{energy::energy, mmd::gamma_median, mmd::mmd2_rbf, spread::std_ratio};
 use scflow::models::calmflow::{DecoderKind, PromptUse};
+use scflow::models::coordinates::Coordinates;
 use scflow::models::guide::{Centre, Guide};
 use scflow::models::method::Draws;
 use scflow::models::registry::Method;
@@ -40,37 +41,55 @@ const N_MEASURED: usize = 30;
 const N_COLD: usize = 3;
 const HEADER: &str = "screen,setting,seed,steps,seconds,condition,edist_l2,mmd2_rbf_median,std_ratio,pearson_delta";
 
-/// A setting: its name, the choices of the fit, and how cells are drawn.
+/// A setting: its name, the choices of the fit, and the ways in which cells are drawn, each with a name of its own.
 struct Setting {
     name: &'static str,
     params: FitParams,
-    draws: Draws,
+    draws: Vec<(&'static str, Draws)>,
 }
 
 fn setting(name: &'static str, change: impl FnOnce(&mut FitParams)) -> Setting {
     let mut params = FitParams::default();
     change(&mut params);
-    Setting { name, params, draws: Draws::default() }
+    Setting { name, params, draws: vec![(name, Draws::default())] }
 }
 
-/// The methods with equal information.
+impl Setting {
+    /// The same fit, with cells drawn in one more way.
+    fn also(mut self, name: &'static str, draws: Draws) -> Self {
+        self.draws.push((name, draws));
+        self
+    }
+}
+
+/// The methods with equal information, and flow matching with what only CaLMFlow does of its own accord.
 fn methods() -> Vec<Setting> {
     let of = |name, method| setting(name, |params| params.method = method);
+    let anchored = Draws { anchor: Some(0.5), ..Draws::default() };
     vec![
         of("calmflow", Method::Calmflow),
-        of("cfm", Method::Cfm),
-        of("cfm-ot", Method::CfmOt),
-        of("cfm-sb", Method::CfmSb),
+        of("cfm", Method::Cfm).also("cfm anchored", anchored),
+        of("cfm-ot", Method::CfmOt).also("cfm-ot anchored", anchored),
+        of("cfm-sb", Method::CfmSb).also("cfm-sb anchored", anchored),
+        setting("cfm whitened", |params| {
+            params.method = Method::Cfm;
+            params.coordinates = Some(Coordinates::Whitened);
+        }),
         setting("calmflow variational", |params| params.decoder = Some(DecoderKind::Variational)),
     ]
 }
 
 /// CaLMFlow with one choice changed.
 fn formulations() -> Vec<Setting> {
-    let drawn =
-        |name, temperature| Setting { draws: Draws { temperature, ..Draws::default() }, ..setting(name, |_| ()) };
+    let anchored = |anchor| Draws { anchor: Some(anchor), ..Draws::default() };
+    let mut guided = setting("guidance 1.5", |params| params.condition_dropout = 0.1);
+    guided.draws[0].1.guidance = 1.5;
     vec![
-        setting("default", |_| ()),
+        setting("default", |_| ())
+            .also("anchor 0", anchored(0.0))
+            .also("anchor 1", anchored(1.0))
+            .also("temperature 0.8", Draws { temperature: 0.8, ..Draws::default() }),
+        setting("coordinates scaled", |params| params.coordinates = Some(Coordinates::Scaled)),
         setting("variational decoder", |params| params.decoder = Some(DecoderKind::Variational)),
         setting("centre none", |params| params.centre = Centre::None),
         setting("centre additive", |params| params.centre = Centre::Additive),
@@ -95,11 +114,7 @@ fn formulations() -> Vec<Setting> {
         setting("window 1", |params| params.window = Some(1)),
         setting("history noise .05", |params| params.history_noise = Some(0.05)),
         setting("width 128", |params| params.width = Some(128)),
-        Setting {
-            draws: Draws { guidance: 1.5, ..Draws::default() },
-            ..setting("guidance 1.5", |params| params.condition_dropout = 0.1)
-        },
-        drawn("temperature 0.8", 0.8),
+        guided,
     ]
 }
 
@@ -155,8 +170,10 @@ impl Screen {
 
     /// Control cells moved by closed forms, and the two halves of the real cells.
     fn references(&self) {
-        let additive = Guide::fit(self.embedding.view(), &self.conditions, Centre::Additive, 0).unwrap();
-        let interaction = Guide::fit(self.embedding.view(), &self.conditions, Centre::Interaction, 0).unwrap();
+        let additive =
+            Guide::fit(self.embedding.view(), &self.conditions, Centre::Additive, Coordinates::Scaled, 0).unwrap();
+        let interaction =
+            Guide::fit(self.embedding.view(), &self.conditions, Centre::Interaction, Coordinates::Scaled, 0).unwrap();
         for (condition, real) in &self.held_out {
             let controls = self.controls(condition);
             let own = controls.mean_axis(Axis(0)).unwrap();
@@ -197,9 +214,11 @@ impl Screen {
         let seconds = cpu_seconds() - started;
         let model = fitting.model().unwrap();
         for (condition, real) in &self.held_out {
-            let generated = model.generate(condition, N_GENERATED, setting.draws, seed).unwrap();
-            let of = format!("{},{seed},{n_steps},{seconds:.1}", setting.name);
-            self.print(&of, condition, real.view(), generated.view());
+            for (name, draws) in &setting.draws {
+                let generated = model.generate(condition, N_GENERATED, *draws, seed).unwrap();
+                let of = format!("{name},{seed},{n_steps},{seconds:.1}");
+                self.print(&of, condition, real.view(), generated.view());
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::fit_names::{CentreOn, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf};
+use super::fit_names::{CentreOn, CoordinatesAre, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf};
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
 
@@ -52,6 +52,9 @@ struct Choices {
     /// What cells are measured from; an estimate is also told to the network.
     #[arg(long, value_enum, default_value_t = CentreOn::Interaction)]
     centre: CentreOn,
+    /// The coordinates that the flow works in [default: whitened for calmflow's mixture, scaled otherwise].
+    #[arg(long, value_enum)]
+    coordinates: Option<CoordinatesAre>,
     /// Do not tell the network that estimate in numbers.
     #[arg(long)]
     no_inputs: bool,
@@ -156,6 +159,7 @@ impl Arguments {
             prompt: choices.prompt,
             prompt_use: calmflow.prompt_use.map(Into::into),
             centre: choices.centre.into(),
+            coordinates: choices.coordinates.map(Into::into),
             inputs: !choices.no_inputs,
             source: choices.source.into(),
             coupling: choices.coupling.map(Into::into),

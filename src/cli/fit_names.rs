@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use crate::flow::Coupling;
 use crate::language::device::DeviceChoice;
 use crate::models::calmflow::{DecoderKind, PromptUse};
+use crate::models::coordinates::Coordinates;
 use crate::models::guide::Centre;
 use crate::models::registry::Method;
 use crate::models::source::Source;
@@ -90,6 +91,16 @@ names! {
         Interaction => Centre::Interaction,
         /// The mean of all training cells.
         None => Centre::None,
+    }
+}
+
+names! {
+    /// `--coordinates`.
+    CoordinatesAre => Coordinates {
+        /// Principal components, each in units of its spread around the centres.
+        Scaled => Coordinates::Scaled,
+        /// Turned so that they are uncorrelated within conditions, then scaled.
+        Whitened => Coordinates::Whitened,
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Arguments {
     /// How far from the law of all conditions to that of the condition; above 1 exaggerates what is its own.
     #[arg(long, value_name = "G", default_value_t = 1.0, allow_negative_numbers = true)]
     guidance: f32,
+    /// How far the mean of the cells is drawn from the model's own (0) towards the closed-form estimate (1) [default: 0.5 for
+    /// calmflow's mixture, 0 otherwise].
+    #[arg(long, value_name = "SHARE")]
+    anchor: Option<f32>,
     /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps [default: dopri5].
     #[arg(long, value_name = "SOLVER", value_parser = solver)]
     solver: Option<Solver>,
@@ -56,6 +60,7 @@ impl Arguments {
             cells: self.cells,
             temperature: self.temperature,
             guidance: self.guidance,
+            anchor: self.anchor,
             solver: self.solver,
             device: self.device.into(),
             seed: self.seed,

@@ -68,12 +68,9 @@ impl Evidence {
         let like = |perturbation: Perturbation| Condition::new(perturbation, condition.covariates.clone());
         let control = self.alone.get(&like(Perturbation::control()));
         let row = |moments: &Moments, is_control: bool| {
-            let of = |values: &[f32], centre: &Array1<f32>| {
-                let row = Array1::from(values.to_vec()).insert_axis(Axis(0));
-                guide.standardise(row.view(), centre).remove_axis(Axis(0))
-            };
-            let (mean, deviation) =
-                (of(&moments.mean, &view.centre), of(&moments.deviation, &Array1::zeros(view.centre.len())));
+            let mean = Array1::from(moments.mean.clone()).insert_axis(Axis(0));
+            let mean = guide.standard().standardise(mean.view(), &view.centre).remove_axis(Axis(0));
+            let deviation = guide.standard().relative(&Array1::from(moments.deviation.clone()));
             let mark = Array1::from(vec![f32::from(u8::from(is_control))]);
             // Pieces of one dimension always join.
             concatenate(Axis(0), &[mean.view(), deviation.view(), mark.view()]).unwrap_or_default()
@@ -120,6 +117,7 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
+    use crate::models::coordinates::Coordinates;
     use crate::models::guide::Centre;
 
     #[test]
@@ -136,13 +134,13 @@ mod tests {
         }
         let cells = Array2::from_shape_vec((conditions.len(), 2), cells).unwrap();
         let evidence = Evidence::fit(cells.view(), &conditions);
-        let guide = Guide::fit(cells.view(), &conditions, Centre::None, 0).unwrap();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::None, Coordinates::Scaled, 0).unwrap();
         let asked = condition("A+B+C | t=x");
         let view = guide.view(&asked).unwrap();
         let rows = evidence.rows(&asked, &view, &guide);
         // Control, A as measured, B moved here from t=y; C was never alone.
         let zeros = Array1::zeros(2);
-        let scale = 1.0 / guide.standardise(ndarray::array![[1.0_f32, 1.0]].view(), &zeros)[[0, 0]];
+        let scale = 1.0 / guide.standard().standardise(ndarray::array![[1.0_f32, 1.0]].view(), &zeros)[[0, 0]];
         let means: Vec<f32> = rows.iter().map(|row| row[0] * scale + view.centre[0]).collect();
         assert_eq!(rows.len(), 3);
         for (got, expected) in means.iter().zip([1.0, 4.0, 1.0 + 7.0 - 2.0]) {

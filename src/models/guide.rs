@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
+use super::coordinates::{Coordinates, Standard};
 use super::reference::{Choice, Effects, Estimate, InteractionEffects};
 use crate::conditions::Condition;
 use crate::{Error, Result};
@@ -32,8 +33,8 @@ pub struct View {
 
 /// Turns principal components into the numbers that a flow works on, and back.
 ///
-/// z = (x − centre(condition)) / scale, per component; the scale is the standard deviation of training cells around
-/// their centres, so that a flow from N(0, I) starts near its goal.
+/// z = (x − centre(condition))·W; W gives training cells unit standard deviation around their centres, so that a flow
+/// from N(0, I) starts near its goal ([`Coordinates`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guide {
     centre: Centre,
@@ -46,8 +47,7 @@ pub struct Guide {
     mean: Array1<f32>,
     #[serde(with = "numbers")]
     spread: Array1<f32>,
-    #[serde(with = "numbers")]
-    scale: Array1<f32>,
+    standard: Standard,
 }
 
 /// Arrays as lists, for a file.
@@ -71,7 +71,13 @@ impl Guide {
     ///
     /// # Errors
     /// Those of [`Effects::fit`] and [`InteractionEffects::fit`]; [`Error::TooFew`] with fewer than two cells.
-    pub fn fit(embedding: ArrayView2<f32>, conditions: &[Condition], centre: Centre, seed: u64) -> Result<Self> {
+    pub fn fit(
+        embedding: ArrayView2<f32>,
+        conditions: &[Condition],
+        centre: Centre,
+        coordinates: Coordinates,
+        seed: u64,
+    ) -> Result<Self> {
         let n_cells = embedding.nrows();
         if n_cells < 2 {
             return Err(Error::TooFew {
@@ -89,23 +95,25 @@ impl Guide {
             Centre::Interaction => Some(InteractionEffects::fit(embedding, conditions, seed)?),
             Centre::None | Centre::Additive => None,
         };
-        let mut guide = Self { centre, has_inputs: true, effects, interactions, mean, scale: spread.clone(), spread };
-        if centre != Centre::None {
-            let mut squares = Array1::<f64>::zeros(embedding.ncols());
-            let mut centres = BTreeMap::new();
-            for (row, condition) in embedding.rows().into_iter().zip(conditions) {
-                if !centres.contains_key(condition) {
-                    centres.insert(condition, guide.training_views(condition)?);
-                }
-                let views = &centres[condition];
-                for view in views {
-                    let gap = &row - &view.centre;
-                    let share = 1.0 / views.len() as f64;
-                    squares.zip_mut_with(&gap, |sum, &gap| *sum += share * f64::from(gap).powi(2));
-                }
-            }
-            guide.scale = squares.mapv(|sum| positive((sum / n_cells as f64).sqrt()));
+        let flat = Array2::<f64>::zeros((mean.len(), mean.len()));
+        let standard = Standard::fit(Coordinates::Scaled, flat.view(), flat.view())?;
+        let mut guide = Self { centre, has_inputs: true, effects, interactions, mean, spread, standard };
+        let (mut within, mut around) = (flat.clone(), flat);
+        let mut rows_of = BTreeMap::<&Condition, Vec<usize>>::new();
+        for (row, condition) in conditions.iter().enumerate() {
+            rows_of.entry(condition).or_default().push(row);
         }
+        for (condition, rows) in rows_of {
+            let views = guide.training_views(condition)?;
+            let (own, squares) = second_moments(embedding, &rows);
+            within.scaled_add(1.0 / n_cells as f64, &squares);
+            around.scaled_add(1.0 / n_cells as f64, &squares);
+            for view in &views {
+                let gap = (&own - &view.centre.mapv(f64::from)).insert_axis(Axis(1));
+                around.scaled_add(rows.len() as f64 / (views.len() * n_cells) as f64, &gap.dot(&gap.t()));
+            }
+        }
+        guide.standard = Standard::fit(coordinates, within.view(), around.view())?;
         Ok(guide)
     }
 
@@ -194,15 +202,31 @@ impl Guide {
         concatenate(Axis(0), &parts).map_err(|source| Error::backend("joining the inputs of a condition", source))
     }
 
-    /// Principal components → flow coordinates around a centre: (n_cells, n_dims) → the same.
-    pub fn standardise(&self, embedding: ArrayView2<f32>, centre: &Array1<f32>) -> Array2<f32> {
-        (&embedding - centre) / &self.scale
+    /// The map between principal components and the coordinates of a flow.
+    pub fn standard(&self) -> &Standard {
+        &self.standard
     }
 
-    /// Flow coordinates around a centre → principal components: (n_cells, n_dims) → the same.
-    pub fn restore(&self, points: ArrayView2<f32>, centre: &Array1<f32>) -> Array2<f32> {
-        &points * &self.scale + centre
+    /// True if centres are estimates of their conditions' means.
+    pub fn has_estimates(&self) -> bool {
+        self.centre != Centre::None
     }
+}
+
+/// The mean of some cells, and the sum of x xᵀ over their distances from it: (n_dims), (n_dims, n_dims).
+fn second_moments(embedding: ArrayView2<f32>, rows: &[usize]) -> (Array1<f64>, Array2<f64>) {
+    let n_dims = embedding.ncols();
+    let (mut mean, mut squares) = (Array1::<f64>::zeros(n_dims), Array2::<f64>::zeros((n_dims, n_dims)));
+    // Blocks bound the memory that a condition of a million cells takes.
+    for block in rows.chunks(4096) {
+        mean += &embedding.select(Axis(0), block).mapv(f64::from).sum_axis(Axis(0));
+    }
+    mean /= rows.len().max(1) as f64;
+    for block in rows.chunks(4096) {
+        let gaps = embedding.select(Axis(0), block).mapv(f64::from) - &mean;
+        squares += &gaps.t().dot(&gaps);
+    }
+    (mean, squares)
 }
 
 /// The mean and the standard deviation of each component (Welford 1962), without a copy of all cells in 64 bits.
@@ -249,11 +273,13 @@ mod tests {
     fn cells_come_back_from_any_view() {
         let (cells, conditions) = screen();
         for centre in [Centre::None, Centre::Additive, Centre::Interaction] {
-            let guide = Guide::fit(cells.view(), &conditions, centre, 0).unwrap();
+            let guide = Guide::fit(cells.view(), &conditions, centre, Coordinates::Whitened, 0).unwrap();
             let condition = condition("A+B | cell_type=y");
             for view in guide.training_views(&condition).unwrap().into_iter().chain([guide.view(&condition).unwrap()]) {
                 assert_eq!((view.centre.len(), view.inputs.len()), (3, guide.n_inputs()));
-                let back = guide.restore(guide.standardise(cells.view(), &view.centre).view(), &view.centre);
+                let back = guide
+                    .standard()
+                    .restore(guide.standard().standardise(cells.view(), &view.centre).view(), &view.centre);
                 assert!((back - &cells).iter().all(|gap| gap.abs() < 1e-5), "{centre:?}");
             }
         }
@@ -262,7 +288,7 @@ mod tests {
     #[test]
     fn with_interactions_a_condition_is_met_as_prediction_may_meet_it() {
         let (cells, conditions) = screen();
-        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, 0).unwrap();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, Coordinates::Whitened, 0).unwrap();
         let measured = |text: &str| -> Vec<[f32; 2]> {
             let views = guide.training_views(&condition(text)).unwrap();
             views.iter().map(|view| [view.inputs[9], view.inputs[10]]).collect()
@@ -277,7 +303,7 @@ mod tests {
     #[test]
     fn a_guide_without_its_interactions_is_refused() {
         let (cells, conditions) = screen();
-        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, 0).unwrap();
+        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, Coordinates::Whitened, 0).unwrap();
         let mut file = serde_json::to_value(&guide).unwrap();
         assert_eq!(serde_json::from_value::<Guide>(file.clone()).unwrap(), guide);
         file.as_object_mut().unwrap().remove("interactions");

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::guide::Guide;
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
+use crate::error::refuse;
 use crate::flow::Solver;
 use crate::language::kernels::alone;
 use crate::numbers::normal;
@@ -19,6 +21,12 @@ use crate::{Error, Result};
 
 /// Rows of a network that are generated together.
 const ROWS: usize = 256;
+/// Cells whose mean tells where a flow puts a condition.
+const N_MEASURED: usize = 2048;
+/// Their streams of random numbers begin here.
+const FIRST_STREAM_OF_MEASURED: u64 = 1 << 40;
+/// Standard deviations beyond which one of them does not count: a stray cell must not move all others.
+const FURTHEST: f32 = 6.0;
 /// The stream of random numbers that control cells are drawn from; blocks take the first ones.
 const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
 
@@ -29,13 +37,16 @@ pub struct Draws {
     pub temperature: f32,
     /// How far from the law of all conditions to that of the condition; 1 is the condition's, more exaggerates it.
     pub guidance: f32,
+    /// How far the mean of the cells is drawn from the flow's own (0) towards the estimate of the condition's mean (1); the
+    /// method's own choice if absent.
+    pub anchor: Option<f32>,
     /// How a velocity is followed; the method's own way if absent.
     pub solver: Option<Solver>,
 }
 
 impl Default for Draws {
     fn default() -> Self {
-        Self { temperature: 1.0, guidance: 1.0, solver: None }
+        Self { temperature: 1.0, guidance: 1.0, anchor: None, solver: None }
     }
 }
 
@@ -44,20 +55,27 @@ impl Draws {
     /// [`Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::InvalidParameter {
-                name: "temperature".into(),
-                value: self.temperature.to_string(),
-                reason: "it must be zero or above".into(),
-            });
+            return refuse("temperature", self.temperature, "it must be zero or above");
         }
         if !self.guidance.is_finite() {
-            return Err(Error::InvalidParameter {
-                name: "guidance".into(),
-                value: self.guidance.to_string(),
-                reason: "it must be finite".into(),
-            });
+            return refuse("guidance", self.guidance, "it must be finite");
+        }
+        if let Some(anchor) = self.anchor.filter(|anchor| !(0.0..=1.0).contains(anchor)) {
+            return refuse("anchor", anchor, "it must be between 0 and 1");
         }
         self.solver.map_or(Ok(()), Solver::check)
+    }
+
+    /// Fails if cells are to be drawn towards an estimate that is not there.
+    pub(super) fn check_anchor(&self, method: &str, guide: &Guide) -> Result<()> {
+        match self.anchor {
+            Some(anchor) if anchor > 0.0 && !guide.has_estimates() => refuse(
+                "anchor",
+                anchor,
+                &format!("this `{method}` has no estimate of a condition's mean; fit it with --centre interaction"),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Fails if guidance is asked of a method that was fitted without hidden conditions.
@@ -116,6 +134,9 @@ pub trait FittedMethod: Send + Sync {
 /// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own, so that the number of
 /// threads changes nothing.
 ///
+/// With an anchor the cells are moved as one: their mean becomes `anchor` times the estimate of the condition's mean plus
+/// 1 − `anchor` times the mean that the flow gives. Without estimates ([`super::guide::Centre::None`]) nothing is moved.
+///
 /// The number of cells of a block is a multiple of `multiple`, the cells that share a row of the network.
 ///
 /// # Errors
@@ -125,31 +146,70 @@ pub(super) fn generate_in_blocks(
     condition: &Condition,
     n_cells: usize,
     multiple: usize,
+    anchor: f32,
     seed: u64,
     solve: impl Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
 ) -> Result<Array2<f32>> {
     let view = reader.guide.view(condition)?;
     let told = reader.told(condition, &view)?;
-    let n_dims = reader.guide.n_dims();
-    let shape = |source| Error::backend("collecting generated cells", source);
-    let n_rows = n_cells.div_ceil(multiple);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(STREAM_OF_CONTROLS);
-    let controls = reader.matched_controls(condition, &view.centre, n_rows * multiple, &mut rng)?;
-    let generate = |block: usize| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(block as u64);
-        let (start, n) = (block * ROWS * multiple, ROWS.min(n_rows - block * ROWS) * multiple);
-        let x0 = match &controls {
-            Some(controls) => controls.slice(s![start..start + n, ..]).to_owned(),
-            None => normal(n, n_dims, &mut rng),
-        };
-        alone(|| solve(&told, x0.view(), &mut rng))
+    let draw = |n_cells: usize, seed: u64, first_stream: u64| {
+        let source = SourcePoints { reader, condition, centre: &view.centre, multiple, seed, first_stream };
+        source.solve(n_cells, |x0, rng| solve(&told, x0, rng))
     };
-    // Every block keeps to its thread, so that its numbers stay near and nothing waits.
-    let blocks: Vec<Vec<f32>> = (0..n_rows.div_ceil(ROWS)).into_par_iter().map(generate).collect::<Result<_>>()?;
-    let mut points = blocks.concat();
-    points.truncate(n_cells * n_dims);
-    let points = Array2::from_shape_vec((n_cells, n_dims), points).map_err(shape)?;
-    Ok(reader.guide.restore(points.view(), &view.centre))
+    let mut centre = view.centre.clone();
+    if anchor > 0.0 && reader.guide.has_estimates() {
+        // Cells of their own, the same whatever is asked for: every block of a file is moved alike.
+        let mean = draw(N_MEASURED, 0, FIRST_STREAM_OF_MEASURED)?
+            .mapv(|value| value.clamp(-FURTHEST, FURTHEST))
+            .mean_axis(Axis(0));
+        let shift = mean.unwrap_or_default().insert_axis(Axis(0));
+        let shift = reader.guide.standard().restore(shift.view(), &Array1::zeros(centre.len()));
+        centre.scaled_add(-anchor, &shift.row(0));
+    }
+    Ok(reader.guide.standard().restore(draw(n_cells, seed, 0)?.view(), &centre))
+}
+
+/// Where flows of a condition start, and what their random numbers are.
+struct SourcePoints<'a> {
+    reader: &'a Reader,
+    condition: &'a Condition,
+    centre: &'a Array1<f32>,
+    multiple: usize,
+    seed: u64,
+    first_stream: u64,
+}
+
+impl SourcePoints<'_> {
+    /// Carries source points to cells in flow coordinates: (n_cells, n_dims).
+    fn solve(
+        &self,
+        n_cells: usize,
+        solve: impl Fn(ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
+    ) -> Result<Array2<f32>> {
+        let n_dims = self.reader.guide.n_dims();
+        let n_rows = n_cells.div_ceil(self.multiple);
+        let rng = |stream: u64| {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(self.first_stream.wrapping_add(stream));
+            rng
+        };
+        let n_points = n_rows * self.multiple;
+        let controls =
+            self.reader.matched_controls(self.condition, self.centre, n_points, &mut rng(STREAM_OF_CONTROLS))?;
+        let generate = |block: usize| {
+            let mut rng = rng(block as u64);
+            let (start, n) = (block * ROWS * self.multiple, ROWS.min(n_rows - block * ROWS) * self.multiple);
+            let x0 = match &controls {
+                Some(controls) => controls.slice(s![start..start + n, ..]).to_owned(),
+                None => normal(n, n_dims, &mut rng),
+            };
+            alone(|| solve(x0.view(), &mut rng))
+        };
+        // Every block keeps to its thread, so that its numbers stay near and nothing waits.
+        let blocks: Vec<Vec<f32>> = (0..n_rows.div_ceil(ROWS)).into_par_iter().map(generate).collect::<Result<_>>()?;
+        let mut points = blocks.concat();
+        points.truncate(n_cells * n_dims);
+        Array2::from_shape_vec((n_cells, n_dims), points)
+            .map_err(|source| Error::backend("collecting generated cells", source))
+    }
 }

@@ -122,7 +122,7 @@ impl TrainingCells {
             told.push(if is_hidden { &self.nothing } else { &met.told });
             let rows: Vec<usize> = (0..n_cells_each).map(|_| rng.random_range(0..group.cells.nrows())).collect();
             let cells = group.cells.select(Axis(0), &rows);
-            of_prompt.assign(&reader.guide.standardise(cells.view(), &met.centre));
+            of_prompt.assign(&reader.guide.standard().standardise(cells.view(), &met.centre));
             controls.extend(reader.matched_controls(&group.condition, &met.centre, n_cells_each, rng)?);
         }
         let mut x0 = match controls.is_empty() {

@@ -1,6 +1,7 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
 pub mod reference;
+pub mod coordinates;
 pub mod guide;
 pub mod source;
 pub mod evidence;

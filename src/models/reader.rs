@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ndarray::{Array1, Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 
+use super::coordinates::Coordinates;
 use super::evidence::Evidence;
 use super::guide::{Centre, Guide, View};
 use super::source::{ControlCells, Source};
@@ -29,6 +30,8 @@ pub struct Told {
 pub struct ReaderParams {
     /// What cells are measured from.
     pub centre: Centre,
+    /// The coordinates that flows work in.
+    pub coordinates: Coordinates,
     /// Whether the estimate is told in numbers.
     pub inputs: bool,
     /// Where flows start.
@@ -86,7 +89,7 @@ impl Reader {
         params: ReaderParams,
         seed: u64,
     ) -> Result<Self> {
-        let guide = Guide::fit(embedding, conditions, params.centre, seed)?;
+        let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, seed)?;
         let guide = if params.inputs { guide } else { guide.without_inputs() };
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         let prompts: Vec<String> = distinct.into_iter().map(|condition| template.fill(condition)).collect();
@@ -141,7 +144,7 @@ impl Reader {
     ) -> Result<Option<Array2<f32>>> {
         let draw = |controls: &ControlCells| controls.draw(condition, n_cells, rng);
         let cells = self.controls.as_ref().map(draw).transpose()?;
-        Ok(cells.map(|cells| self.guide.standardise(cells.view(), centre)))
+        Ok(cells.map(|cells| self.guide.standard().standardise(cells.view(), centre)))
     }
 
     /// Fails if flows start from control cells and there are none.

@@ -128,6 +128,34 @@ pub(super) fn check_guidance(model: &dyn FittedMethod, guidances: &[f32]) {
     assert!(effects.is_sorted_by(|one, next| one < next), "{}: {effects:?}", model.name());
 }
 
+/// An anchor moves all cells of a condition alike, from the mean that the model gives to the estimate.
+pub(super) fn check_anchor(model: &dyn FittedMethod) {
+    let generate = |n_cells: usize, anchor: f32| {
+        let draws = Draws { anchor: Some(anchor), ..Draws::default() };
+        model.generate(&condition("A+B"), n_cells, draws, 4).unwrap()
+    };
+    let (own, half, drawn) = (generate(1500, 0.0), generate(1500, 0.5), generate(1500, 1.0));
+    let shift = drawn.row(0).to_owned() - own.row(0);
+    let size = shift.dot(&shift).sqrt();
+    assert!(size > 0.02, "{}: the flow is where the estimate is", model.name());
+    let near = |gap: Array2<f32>| assert!(gap.iter().all(|gap| gap.abs() < 1e-4), "{}", model.name());
+    near(&drawn - &own - &shift);
+    near(&half - &own - &(&shift * 0.5));
+    let estimate = model.reader().guide.view(&condition("A+B")).unwrap().centre;
+    let gap = drawn.mean_axis(Axis(0)).unwrap() - &estimate;
+    // The first dimension has a deviation of two: the mean of 1500 cells, and that of those which were measured, vary.
+    assert!(gap.iter().all(|gap| gap.abs() < 0.25), "{}: {gap}", model.name());
+    // Fewer cells are moved by the same.
+    near(generate(3, 1.0) - generate(3, 0.0) - &shift);
+}
+
+/// Without an estimate there is nothing to draw towards.
+pub(super) fn check_refused_anchor(model: &dyn FittedMethod) {
+    let anchored = Draws { anchor: Some(0.5), ..Draws::default() };
+    let error = model.generate(&condition("A"), 5, anchored, 0).unwrap_err().to_string();
+    assert!(error.contains("anchor") && error.contains("--centre"), "{error}");
+}
+
 /// A model that never saw a hidden condition refuses guidance.
 pub(super) fn check_refused_guidance(model: &dyn FittedMethod) {
     let guided = Draws { guidance: 2.0, ..Draws::default() };

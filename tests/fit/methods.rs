@@ -13,7 +13,7 @@ fn every_method_goes_from_fit_to_cells_and_a_seed_gives_the_same_bytes() {
         "--method cfm-sb --sigma 0.3 --centre interaction",
         "--method calmflow --source control --coupling exact",
         "--coupling entropic",
-        "--evidence --window 2 --history-noise 0.05 --condition-dropout 0.2",
+        "--coordinates scaled --evidence --window 2 --history-noise 0.05 --condition-dropout 0.2",
     ]
     .iter()
     .enumerate()
@@ -41,6 +41,7 @@ fn every_method_goes_from_fit_to_cells_and_a_seed_gives_the_same_bytes() {
     refused(path, predict("1b", &["--temperature", "0.5"]), &["temperature", "--source control"]);
     refused(path, predict("4a", &["--guidance", "1.5"]), &["guidance", "--condition-dropout"]);
     ok(scflow(path, &["predict", "5a", "--holdout", "--cells", "20", "--guidance", "1.5", "-o", "guided.h5ad"]));
+    refused(path, predict("4a", &["--anchor", "1.5"]), &["anchor", "between 0 and 1"]);
     refused(path, predict("4a", &["--solver", "heun:4"]), &["solver", "`calmflow`", "--method cfm"]);
     ok(scflow(path, &["predict", "0a", "--holdout", "--cells", "20", "--solver", "heun:4", "-o", "heun.h5ad"]));
 }

@@ -54,7 +54,7 @@ pub(super) fn covariance(x: &SparseMatrix, rows: &[usize], columns: &[usize], me
 }
 
 /// Eigenvalues, rising, and eigenvectors in columns, of a symmetric matrix given by its lower triangle.
-pub(super) fn eigen(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+pub(crate) fn eigen(matrix: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = matrix.nrows();
     let (mut values, mut vectors) = (Diag::zeros(n), Mat::zeros(n, n));
     let scratch = self_adjoint_evd_scratch::<f64>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default());

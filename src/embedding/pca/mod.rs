@@ -7,7 +7,8 @@ use faer::Mat;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use self::covariance::{covariance, eigen};
+use self::covariance::covariance;
+pub(crate) use self::covariance::eigen;
 use crate::cells::SparseMatrix;
 use crate::{Error, Result};
 

@@ -124,6 +124,7 @@ impl FittedMethod for CalmFlow {
     fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
         draws.check()?;
         draws.check_guidance(self.name(), self.params.condition_dropout)?;
+        draws.check_anchor(self.name(), &self.reader.guide)?;
         if draws.solver.is_some() {
             return Err(Error::InvalidParameter {
                 name: "solver".into(),
@@ -137,6 +138,7 @@ impl FittedMethod for CalmFlow {
             }
             self.solve(told, x0, draws, rng)
         };
-        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, seed, solve)
+        let anchor = draws.anchor.unwrap_or(self.params.anchor());
+        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, anchor, seed, solve)
     }
 }

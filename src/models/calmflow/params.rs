@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::{Coupling, Path};
 use crate::language::mask::TokenOrder;
 use crate::language::transformer::TransformerParams;
+use crate::models::coordinates::Coordinates;
 use crate::models::guide::Centre;
 use crate::models::minibatch::{MinibatchParams, check_dropout};
 use crate::models::reader::ReaderParams;
@@ -53,6 +54,8 @@ pub struct CalmFlowParams {
     pub decoder: DecoderKind,
     /// What cells are measured from.
     pub centre: Centre,
+    /// The coordinates that the flow works in.
+    pub coordinates: Coordinates,
     /// Whether the estimate is told to the network in numbers.
     pub inputs: bool,
     /// How the prompt is used.
@@ -95,6 +98,7 @@ impl CalmFlowParams {
         let mixture = Self {
             decoder,
             centre: Centre::Interaction,
+            coordinates: Coordinates::Whitened,
             inputs: true,
             prompt_use: PromptUse::Sum,
             transformer: TransformerParams { width: 64, n_layers: 2, n_heads: 4 },
@@ -115,9 +119,13 @@ impl CalmFlowParams {
         };
         match decoder {
             DecoderKind::Mixture => mixture,
-            DecoderKind::Variational => {
-                Self { prompt_use: PromptUse::Prefix, path: Path::Straight, n_steps: 15, ..mixture }
-            }
+            DecoderKind::Variational => Self {
+                coordinates: Coordinates::Scaled,
+                prompt_use: PromptUse::Prefix,
+                path: Path::Straight,
+                n_steps: 15,
+                ..mixture
+            },
         }
     }
 
@@ -126,9 +134,25 @@ impl CalmFlowParams {
         TokenOrder { n_steps: self.n_steps, n_trajectories: self.n_trajectories, n_spatial: self.n_spatial }
     }
 
+    /// How far the mean of a condition's cells is drawn from the flow's towards the estimate, unless told otherwise. Means of
+    /// the flow and of the closed form err in different ways, so that their average is nearer than either (Bates & Granger
+    /// 1969); the published decoder is left as it was published.
+    pub fn anchor(&self) -> f32 {
+        match self.decoder {
+            DecoderKind::Mixture => 0.5,
+            DecoderKind::Variational => 0.0,
+        }
+    }
+
     /// What is read of conditions.
     pub fn reader(&self) -> ReaderParams {
-        ReaderParams { centre: self.centre, inputs: self.inputs, source: self.source, evidence: self.evidence }
+        ReaderParams {
+            centre: self.centre,
+            coordinates: self.coordinates,
+            inputs: self.inputs,
+            source: self.source,
+            evidence: self.evidence,
+        }
     }
 
     /// The size of a minibatch; a sequence holds cells of one condition.

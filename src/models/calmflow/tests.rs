@@ -122,6 +122,26 @@ fn unknown_components_are_refused_with_near_names() {
 }
 
 #[test]
+fn an_anchor_draws_the_mean_towards_the_estimate() {
+    for decoder in [DecoderKind::Mixture, DecoderKind::Variational] {
+        let objective = objective(params(decoder, PromptUse::Sum));
+        trial::train(&objective, 40);
+        let model = objective.to_model().unwrap();
+        trial::check_anchor(&model);
+        let generate = |anchor| {
+            let draws = Draws { anchor, ..Draws::default() };
+            model.generate(&condition("A"), 9, draws, 1).unwrap()
+        };
+        // The published decoder is left as it is, the mixture is drawn halfway.
+        let own = if decoder == DecoderKind::Mixture { 0.5 } else { 0.0 };
+        assert_eq!(generate(None), generate(Some(own)));
+    }
+    let nowhere =
+        CalmFlowParams { centre: crate::models::guide::Centre::None, ..params(DecoderKind::Mixture, PromptUse::Sum) };
+    trial::check_refused_anchor(&objective(nowhere).to_model().unwrap());
+}
+
+#[test]
 fn guidance_goes_from_the_law_of_all_conditions_through_that_of_one() {
     for decoder in [DecoderKind::Mixture, DecoderKind::Variational] {
         let params = CalmFlowParams {

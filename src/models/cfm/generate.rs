@@ -86,6 +86,7 @@ impl FittedMethod for Cfm {
     fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
         draws.check()?;
         draws.check_guidance(self.name(), self.params.condition_dropout)?;
+        draws.check_anchor(self.name(), &self.reader.guide)?;
         if self.params.source == Source::Control && draws.temperature != 1.0 {
             return Err(Error::InvalidParameter {
                 name: "temperature".into(),
@@ -94,6 +95,6 @@ impl FittedMethod for Cfm {
             });
         }
         let solve = |told: &Told, x0: ArrayView2<f32>, _: &mut _| self.solve(told, x0, draws);
-        generate_in_blocks(&self.reader, condition, n_cells, 1, seed, solve)
+        generate_in_blocks(&self.reader, condition, n_cells, 1, draws.anchor.unwrap_or(0.0), seed, solve)
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::refuse;
 use crate::flow::{Coupling, Spread};
+use crate::models::coordinates::Coordinates;
 use crate::models::guide::Centre;
 use crate::models::minibatch::{MinibatchParams, check_dropout};
 use crate::models::reader::ReaderParams;
@@ -50,6 +51,8 @@ pub struct CfmParams {
     pub variant: Variant,
     /// What cells are measured from.
     pub centre: Centre,
+    /// The coordinates that the flow works in.
+    pub coordinates: Coordinates,
     /// Whether the estimate is told to the network in numbers.
     pub inputs: bool,
     /// Where flows start.
@@ -75,6 +78,7 @@ impl CfmParams {
         let independent = Self {
             variant,
             centre: Centre::Interaction,
+            coordinates: Coordinates::Scaled,
             inputs: true,
             source: Source::Noise,
             width: 256,
@@ -101,7 +105,13 @@ impl CfmParams {
 
     /// What is read of conditions.
     pub fn reader(&self) -> ReaderParams {
-        ReaderParams { centre: self.centre, inputs: self.inputs, source: self.source, evidence: false }
+        ReaderParams {
+            centre: self.centre,
+            coordinates: self.coordinates,
+            inputs: self.inputs,
+            source: self.source,
+            evidence: false,
+        }
     }
 
     /// The size of a minibatch, and its coupling.

@@ -123,6 +123,11 @@ fn flows_from_control_cells_start_at_control_cells() {
 }
 
 #[test]
+fn an_anchor_draws_the_mean_towards_the_estimate() {
+    trial::check_anchor(&fitted(params(Variant::Cfm), 40).to_model().unwrap());
+}
+
+#[test]
 fn guidance_goes_from_the_law_of_all_conditions_through_that_of_one() {
     let params = CfmParams { centre: Centre::None, condition_dropout: 0.3, ..params(Variant::Cfm) };
     let model = fitted(params, 200).to_model().unwrap();
@@ -131,5 +136,6 @@ fn guidance_goes_from_the_law_of_all_conditions_through_that_of_one() {
     // Where cells are measured from one point, nothing but the condition tells these apart.
     assert_eq!(generate("A+B"), generate("control"));
     trial::check_guidance(&model, &[0.0, 1.0, 2.0]);
+    trial::check_refused_anchor(&model);
     trial::check_refused_guidance(&fitted(self::params(Variant::Cfm), 3).to_model().unwrap());
 }

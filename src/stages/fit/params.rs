@@ -11,6 +11,7 @@ use crate::language::device::DeviceChoice;
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
+use crate::models::coordinates::Coordinates;
 use crate::models::guide::Centre;
 use crate::models::registry::{Choices, Method};
 use crate::models::source::Source;
@@ -41,6 +42,8 @@ pub struct FitParams {
     pub prompt_use: Option<PromptUse>,
     /// What cells are measured from.
     pub centre: Centre,
+    /// The coordinates that the flow works in.
+    pub coordinates: Option<Coordinates>,
     /// Whether that estimate is told to the network in numbers.
     pub inputs: bool,
     /// Where flows start.
@@ -110,6 +113,7 @@ impl Default for FitParams {
             prompt: None,
             prompt_use: None,
             centre: Centre::Interaction,
+            coordinates: None,
             inputs: true,
             source: Source::default(),
             coupling: None,
@@ -172,6 +176,7 @@ impl FitParams {
         };
         CalmFlowParams {
             centre: self.centre,
+            coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
             source: self.source,
             coupling,
@@ -233,6 +238,7 @@ impl FitParams {
         let own = CfmParams::of(variant);
         Ok(CfmParams {
             centre: self.centre,
+            coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
             source: self.source,
             width: self.width.unwrap_or(own.width),

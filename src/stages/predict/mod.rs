@@ -38,6 +38,8 @@ pub struct PredictParams {
     pub temperature: f32,
     /// How far from the law of all conditions to that of the condition; 1 is the condition's.
     pub guidance: f32,
+    /// How far the mean of the cells is drawn towards the estimate of the condition's mean; the method's own choice if absent.
+    pub anchor: Option<f32>,
     /// How the velocity of a cfm is followed; adaptively if absent.
     pub solver: Option<Solver>,
     /// Where the network is computed.
@@ -59,6 +61,7 @@ impl Default for PredictParams {
             cells: 500,
             temperature: 1.0,
             guidance: 1.0,
+            anchor: None,
             solver: None,
             device: DeviceChoice::default(),
             seed: 0,
@@ -82,7 +85,7 @@ impl PredictParams {
 
     /// How cells are drawn.
     pub fn draws(&self) -> Draws {
-        Draws { temperature: self.temperature, guidance: self.guidance, solver: self.solver }
+        Draws { temperature: self.temperature, guidance: self.guidance, anchor: self.anchor, solver: self.solver }
     }
 }
 
@@ -164,6 +167,7 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "cells": params.cells,
         "temperature": params.temperature,
         "guidance": params.guidance,
+        "anchor": params.anchor,
         "solver": params.solver,
         "seed": params.seed,
     }))
