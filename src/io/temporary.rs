@@ -76,7 +76,8 @@ fn is_same_user(_: &Metadata, _: &Metadata) -> bool {
     false
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::process::{Child, Command};
 
