@@ -33,8 +33,8 @@ pub struct Arguments {
     /// How far from the law of all conditions to that of the condition; above 1 exaggerates what is its own.
     #[arg(long, value_name = "G", default_value_t = 1.0, allow_negative_numbers = true)]
     guidance: f32,
-    /// How far the mean of the cells is drawn from the model's own (0) towards the closed-form estimate (1) [default: 0.5 for
-    /// calmflow's mixture, 0 otherwise].
+    /// How far mean and spread of the cells are drawn from the model's own (0) towards the closed-form estimate and the spread
+    /// of controls (1) [default: 0.5 for calmflow's mixture, 0 otherwise].
     #[arg(long, value_name = "SHARE")]
     anchor: Option<f32>,
     /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps [default: dopri5].

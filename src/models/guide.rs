@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
+use super::anchor::Spreads;
 use super::coordinates::{Coordinates, Standard};
 use super::reference::{Choice, Effects, Estimate, InteractionEffects};
 use crate::conditions::Condition;
@@ -48,6 +49,7 @@ pub struct Guide {
     #[serde(with = "numbers")]
     spread: Array1<f32>,
     standard: Standard,
+    spreads: Spreads,
 }
 
 /// Arrays as lists, for a file.
@@ -97,7 +99,16 @@ impl Guide {
         };
         let flat = Array2::<f64>::zeros((mean.len(), mean.len()));
         let standard = Standard::fit(Coordinates::Scaled, flat.view(), flat.view())?;
-        let mut guide = Self { centre, has_inputs: true, effects, interactions, mean, spread, standard };
+        let mut guide = Self {
+            centre,
+            has_inputs: true,
+            effects,
+            interactions,
+            mean,
+            spread,
+            standard,
+            spreads: Spreads::default(),
+        };
         let (mut within, mut around) = (flat.clone(), flat);
         let mut rows_of = BTreeMap::<&Condition, Vec<usize>>::new();
         for (row, condition) in conditions.iter().enumerate() {
@@ -106,6 +117,7 @@ impl Guide {
         for (condition, rows) in rows_of {
             let views = guide.training_views(condition)?;
             let (own, squares) = second_moments(embedding, &rows);
+            guide.spreads.add(condition, rows.len(), squares.diag().sum());
             within.scaled_add(1.0 / n_cells as f64, &squares);
             around.scaled_add(1.0 / n_cells as f64, &squares);
             for view in &views {
@@ -205,6 +217,11 @@ impl Guide {
     /// The map between principal components and the coordinates of a flow.
     pub fn standard(&self) -> &Standard {
         &self.standard
+    }
+
+    /// How far the cells of a condition should lie from their mean; nothing if nothing tells ([`Spreads`]).
+    pub fn expected_spread(&self, condition: &Condition) -> Option<f32> {
+        self.spreads.expected(condition)
     }
 
     /// True if centres are estimates of their conditions' means.

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::anchor::Anchor;
 use super::guide::Guide;
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
@@ -21,12 +22,10 @@ use crate::{Error, Result};
 
 /// Rows of a network that are generated together.
 const ROWS: usize = 256;
-/// Cells whose mean tells where a flow puts a condition.
+/// Cells that tell where a flow puts a condition.
 const N_MEASURED: usize = 2048;
 /// Their streams of random numbers begin here.
 const FIRST_STREAM_OF_MEASURED: u64 = 1 << 40;
-/// Standard deviations beyond which one of them does not count: a stray cell must not move all others.
-const FURTHEST: f32 = 6.0;
 /// The stream of random numbers that control cells are drawn from; blocks take the first ones.
 const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
 
@@ -37,8 +36,8 @@ pub struct Draws {
     pub temperature: f32,
     /// How far from the law of all conditions to that of the condition; 1 is the condition's, more exaggerates it.
     pub guidance: f32,
-    /// How far the mean of the cells is drawn from the flow's own (0) towards the estimate of the condition's mean (1); the
-    /// method's own choice if absent.
+    /// How far the cells' mean and spread are drawn from the flow's own (0) towards the estimate of the condition's mean and
+    /// the spread of its controls (1); the method's own choice if absent.
     pub anchor: Option<f32>,
     /// How a velocity is followed; the method's own way if absent.
     pub solver: Option<Solver>,
@@ -134,8 +133,7 @@ pub trait FittedMethod: Send + Sync {
 /// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own, so that the number of
 /// threads changes nothing.
 ///
-/// With an anchor the cells are moved as one: their mean becomes `anchor` times the estimate of the condition's mean plus
-/// 1 − `anchor` times the mean that the flow gives. Without estimates ([`super::guide::Centre::None`]) nothing is moved.
+/// With an anchor the cells are moved and stretched as one ([`Anchor`]). Without estimates ([`super::guide::Centre::None`]) nothing is moved.
 ///
 /// The number of cells of a block is a multiple of `multiple`, the cells that share a row of the network.
 ///
@@ -146,27 +144,25 @@ pub(super) fn generate_in_blocks(
     condition: &Condition,
     n_cells: usize,
     multiple: usize,
+    draws: Draws,
     anchor: f32,
     seed: u64,
-    solve: impl Fn(&Told, ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
+    solve: impl Fn(&Told, ArrayView2<f32>, Draws, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
 ) -> Result<Array2<f32>> {
     let view = reader.guide.view(condition)?;
     let told = reader.told(condition, &view)?;
-    let draw = |n_cells: usize, seed: u64, first_stream: u64| {
+    let draw = |n_cells: usize, draws: Draws, seed: u64, first_stream: u64| {
         let source = SourcePoints { reader, condition, centre: &view.centre, multiple, seed, first_stream };
-        source.solve(n_cells, |x0, rng| solve(&told, x0, rng))
+        source.solve(n_cells, |x0, rng| solve(&told, x0, draws, rng))
     };
-    let mut centre = view.centre.clone();
+    let mut points = draw(n_cells, draws, seed, 0)?;
     if anchor > 0.0 && reader.guide.has_estimates() {
-        // Cells of their own, the same whatever is asked for: every block of a file is moved alike.
-        let mean = draw(N_MEASURED, 0, FIRST_STREAM_OF_MEASURED)?
-            .mapv(|value| value.clamp(-FURTHEST, FURTHEST))
-            .mean_axis(Axis(0));
-        let shift = mean.unwrap_or_default().insert_axis(Axis(0));
-        let shift = reader.guide.standard().restore(shift.view(), &Array1::zeros(centre.len()));
-        centre.scaled_add(-anchor, &shift.row(0));
+        // Cells of their own and of the fitted law, the same whatever is asked for: every block of a file is moved alike.
+        let fitted = Draws { solver: draws.solver, ..Draws::default() };
+        let measured = draw(N_MEASURED, fitted, 0, FIRST_STREAM_OF_MEASURED)?;
+        points = Anchor::measure(measured, &reader.guide, condition, anchor).draw(points.view());
     }
-    Ok(reader.guide.standard().restore(draw(n_cells, seed, 0)?.view(), &centre))
+    Ok(reader.guide.standard().restore(points.view(), &view.centre))
 }
 
 /// Where flows of a condition start, and what their random numbers are.

@@ -128,25 +128,26 @@ pub(super) fn check_guidance(model: &dyn FittedMethod, guidances: &[f32]) {
     assert!(effects.is_sorted_by(|one, next| one < next), "{}: {effects:?}", model.name());
 }
 
-/// An anchor moves all cells of a condition alike, from the mean that the model gives to the estimate.
+/// An anchor moves all cells of a condition alike, from the mean and spread that the model gives to the estimates.
 pub(super) fn check_anchor(model: &dyn FittedMethod) {
+    let (guide, pair, name) = (&model.reader().guide, condition("A+B"), model.name());
     let generate = |n_cells: usize, anchor: f32| {
         let draws = Draws { anchor: Some(anchor), ..Draws::default() };
-        model.generate(&condition("A+B"), n_cells, draws, 4).unwrap()
+        model.generate(&pair, n_cells, draws, 4).unwrap()
     };
-    let (own, half, drawn) = (generate(1500, 0.0), generate(1500, 0.5), generate(1500, 1.0));
-    let shift = drawn.row(0).to_owned() - own.row(0);
-    let size = shift.dot(&shift).sqrt();
-    assert!(size > 0.02, "{}: the flow is where the estimate is", model.name());
-    let near = |gap: Array2<f32>| assert!(gap.iter().all(|gap| gap.abs() < 1e-4), "{}", model.name());
-    near(&drawn - &own - &shift);
-    near(&half - &own - &(&shift * 0.5));
-    let estimate = model.reader().guide.view(&condition("A+B")).unwrap().centre;
-    let gap = drawn.mean_axis(Axis(0)).unwrap() - &estimate;
-    // The first dimension has a deviation of two: the mean of 1500 cells, and that of those which were measured, vary.
-    assert!(gap.iter().all(|gap| gap.abs() < 0.25), "{}: {gap}", model.name());
-    // Fewer cells are moved by the same.
-    near(generate(3, 1.0) - generate(3, 0.0) - &shift);
+    let mean = |cells: &Array2<f32>| cells.mean_axis(Axis(0)).unwrap();
+    let spread = |cells: &Array2<f32>| cells.var_axis(Axis(0), 1.0).sum().sqrt();
+    let [own, half, drawn] = [0.0, 0.5, 1.0].map(|anchor| generate(3000, anchor));
+    let (estimate, expected) = (guide.view(&pair).unwrap().centre, guide.expected_spread(&pair).unwrap());
+    // The first dimension has a deviation of two: the mean of 3000 cells, and that of those which were measured, vary.
+    let gap = mean(&drawn) - &estimate;
+    assert!(gap.iter().all(|gap| gap.abs() < 0.2), "{name}: {gap}");
+    assert!((spread(&drawn) / expected - 1.0).abs() < 0.04, "{name}: {} {expected}", spread(&drawn));
+    let gap = mean(&half) - (mean(&own) + mean(&drawn)) / 2.0;
+    assert!(gap.iter().all(|gap| gap.abs() < 0.05), "{name}: {gap}");
+    let middle = (spread(&own) * spread(&drawn)).sqrt();
+    assert!((spread(&half) / middle - 1.0).abs() < 1e-3, "{name}: {} {middle}", spread(&half));
+    assert!((spread(&own) / expected - 1.0).abs() > 1e-3 || mean(&own) != mean(&drawn), "{name} was not drawn at all");
 }
 
 /// Without an estimate there is nothing to draw towards.

@@ -132,13 +132,13 @@ impl FittedMethod for CalmFlow {
                 reason: "`calmflow` follows no velocity; leave it away, or fit with --method cfm".into(),
             });
         }
-        let solve = |told: &Told, x0: ArrayView2<f32>, rng: &mut ChaCha8Rng| {
+        let solve = |told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut ChaCha8Rng| {
             if self.params.prompt_use.has_prefix() {
                 self.reader.check_length(condition, told)?;
             }
             self.solve(told, x0, draws, rng)
         };
         let anchor = draws.anchor.unwrap_or(self.params.anchor());
-        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, anchor, seed, solve)
+        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, draws, anchor, seed, solve)
     }
 }

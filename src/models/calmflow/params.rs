@@ -134,9 +134,9 @@ impl CalmFlowParams {
         TokenOrder { n_steps: self.n_steps, n_trajectories: self.n_trajectories, n_spatial: self.n_spatial }
     }
 
-    /// How far the mean of a condition's cells is drawn from the flow's towards the estimate, unless told otherwise. Means of
-    /// the flow and of the closed form err in different ways, so that their average is nearer than either (Bates & Granger
-    /// 1969); the published decoder is left as it was published.
+    /// How far the cells of a condition are drawn from where the flow puts them towards the estimate of their mean and the
+    /// spread of their controls, unless told otherwise. The flow and the closed form err in different ways, so that their
+    /// average is nearer than either (Bates & Granger 1969); the published decoder is left as it was published.
     pub fn anchor(&self) -> f32 {
         match self.decoder {
             DecoderKind::Mixture => 0.5,

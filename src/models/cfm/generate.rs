@@ -94,7 +94,7 @@ impl FittedMethod for Cfm {
                 reason: format!("`{}` fitted with --source control draws no noise that could be scaled", self.name()),
             });
         }
-        let solve = |told: &Told, x0: ArrayView2<f32>, _: &mut _| self.solve(told, x0, draws);
-        generate_in_blocks(&self.reader, condition, n_cells, 1, draws.anchor.unwrap_or(0.0), seed, solve)
+        let solve = |told: &Told, x0: ArrayView2<f32>, draws: Draws, _: &mut _| self.solve(told, x0, draws);
+        generate_in_blocks(&self.reader, condition, n_cells, 1, draws, draws.anchor.unwrap_or(0.0), seed, solve)
     }
 }

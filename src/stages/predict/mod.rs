@@ -38,7 +38,7 @@ pub struct PredictParams {
     pub temperature: f32,
     /// How far from the law of all conditions to that of the condition; 1 is the condition's.
     pub guidance: f32,
-    /// How far the mean of the cells is drawn towards the estimate of the condition's mean; the method's own choice if absent.
+    /// How far mean and spread of the cells are drawn towards their estimates; the method's own choice if absent.
     pub anchor: Option<f32>,
     /// How the velocity of a cfm is followed; adaptively if absent.
     pub solver: Option<Solver>,
