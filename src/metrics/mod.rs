@@ -4,14 +4,8 @@
 
 pub mod scores;
 pub mod summary;
-pub mod distances;
-pub mod mmd;
-pub mod energy;
-pub mod wasserstein;
-pub mod spread;
-pub mod deltas;
-pub mod classifier;
-pub mod labels;
+pub mod distribution;
+pub mod means;
 pub mod clusters;
 pub mod predicted;
 pub mod baselines;
@@ -19,4 +13,7 @@ pub mod comparison;
 pub mod evaluation;
 pub mod map;
 
+pub use clusters::{classifier, labels};
+pub use distribution::{distances, energy, mmd, spread, wasserstein};
+pub use means::deltas;
 pub use scores::{Definition, ScoreRow, Scores, definitions};
