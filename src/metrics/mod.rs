@@ -6,6 +6,7 @@ pub mod scores;
 pub mod summary;
 pub mod distribution;
 pub mod means;
+pub mod genes;
 pub mod clusters;
 pub mod predicted;
 pub mod baselines;
