@@ -4,10 +4,12 @@
 
 pub mod scores;
 pub mod summary;
+pub mod outcome;
 pub mod distribution;
 pub mod means;
 pub mod genes;
 pub mod clusters;
+pub mod conditions;
 pub mod predicted;
 pub mod baselines;
 pub mod comparison;
