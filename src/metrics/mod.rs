@@ -2,8 +2,10 @@
 //!
 //! A metric's name says which variant it is; [`definitions`] says it in words.
 
+pub mod definitions;
 pub mod scores;
 pub mod summary;
+pub mod intervals;
 pub mod outcome;
 pub mod distribution;
 pub mod means;
@@ -11,6 +13,7 @@ pub mod genes;
 pub mod clusters;
 pub mod conditions;
 pub mod predicted;
+pub mod offer;
 pub mod baselines;
 pub mod comparison;
 pub mod evaluation;
