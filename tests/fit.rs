@@ -14,6 +14,7 @@ use scflow::io::h5ad;
 use scflow::prepared::{COUNTS, EMBEDDING, Prepared};
 use tempfile::TempDir;
 
+mod cell_eval;
 mod device;
 
 const SMALL: [&str; 8] = ["--width", "16", "--layers", "1", "--heads", "2", "--cells-per-step", "32"];
