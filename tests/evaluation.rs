@@ -9,8 +9,9 @@ use rand_distr::{Distribution, StandardNormal};
 use scflow::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use scflow::conditions::{Condition, Perturbation};
 use scflow::metrics::evaluation::{Choices, Evaluation, evaluate};
+use scflow::metrics::intervals::Interval;
 use scflow::metrics::predicted::Predicted;
-use scflow::metrics::{ScoreRow, map, summary};
+use scflow::metrics::{ScoreRow, definitions, map, summary};
 use scflow::prepared::{Prepared, Settings, annotate};
 
 pub const CHOICES: Choices = Choices { min_cells: 20, resolution: 1.0, seed: 0 };
@@ -115,7 +116,10 @@ fn fresh_cells_of_the_truth_score_like_its_halves_and_the_additive_estimate_beat
     for condition in 0..N_TYPES {
         let row = |method: &str| of(&evaluation, method)[condition].values.clone();
         let (model, control, additive, half) = (row("model"), row("control_mean"), row("additive"), row("split_half"));
-        assert_eq!(model.len(), 10, "{model:?}");
+        // One held-out condition per cell type: nothing to tell it from.
+        let open = &of(&evaluation, "model")[condition].undefined;
+        assert_eq!(open.len(), 5, "{open:?}");
+        assert_eq!(model.len() + open.len(), definitions().len(), "{:?}", of(&evaluation, "model")[condition].missing);
         for metric in ["mmd2_rbf_median", "edist_l2"] {
             assert!(model[metric].abs() < 0.1 && control[metric] > 0.3, "{metric} {model:?} {control:?}");
             assert!(additive[metric] < 0.1 && half[metric] < 0.1);
@@ -125,7 +129,30 @@ fn fresh_cells_of_the_truth_score_like_its_halves_and_the_additive_estimate_beat
         assert!(model["pearson_delta"] > 0.95 && additive["pearson_delta"] > 0.95);
         assert!(model["leiden_total_variation"] < 0.2 && model["kmeans_total_variation"] < 0.25);
         assert!(control["kmeans_kld"] > model["kmeans_kld"]);
+        assert!(model["edist_l2_genes"].abs() < 0.1 && control["edist_l2_genes"] > 0.3);
+        assert!(control["edist_sq"] > additive["edist_sq"] && control["mmd2_rbf_median_genes"] > 0.01);
+        assert!(model["w2_sinkhorn_eps0.01"] > model["w2_exact"]);
+        // Six genes change; one in twenty that are found may be false.
+        assert!(model["de_nsig_counts_real"] >= 6.0 && model["de_sig_genes_recall"] > 0.7, "{model:?}");
+        assert!(model["overlap_at_N"] > 0.7 && model["de_direction_match"] > 0.8, "{model:?}");
+        assert!(control["overlap_at_N"] < 0.3 && control["de_nsig_counts_pred"] < 3.0, "{control:?}");
+        assert!(model["l2_top1000"] < control["l2_top1000"] && model["mse"] < control["mse"]);
+        assert!((model["leiden_inception_ratio"] - 1.0).abs() < 0.2);
     }
+    let difference = |method: &str, metric: &str| {
+        let wanted = |row: &&Interval| (row.method.as_str(), row.metric.as_str()) == (method, metric);
+        let found: Vec<&Interval> = evaluation.scores.intervals.iter().filter(wanted).collect();
+        assert_eq!(
+            found.iter().map(|row| row.stratum.as_str()).collect::<Vec<_>>(),
+            ["held_out", "unseen_combination"]
+        );
+        assert_eq!(found[0].mean.n, N_TYPES);
+        found[0].less_additive
+    };
+    let farther = difference("control_mean", "edist_l2").unwrap();
+    assert!(farther.mean > 0.3 && farther.interval.unwrap()[0] > 0.0);
+    assert_eq!(difference("additive", "edist_l2"), None);
+    scflow::stages::evaluate::require_complete(&evaluation.scores).unwrap();
     let summary = summary::by_method(&evaluation.scores.rows);
     let names: Vec<&str> = summary.iter().map(|(method, ..)| method.as_str()).collect();
     assert_eq!(names, ["model", "control_mean", "perturbed_mean", "additive", "split_half"]);
@@ -147,6 +174,27 @@ fn small_groups_are_listed_with_the_reason() {
     let row = &evaluation.scores.rows[0];
     assert!(row.values.is_empty() && row.missing["w2_exact"].contains("19 generated cells"), "{row:?}");
     assert!(scflow::stages::evaluate::require_complete(&evaluation.scores).is_err());
+}
+
+#[test]
+fn values_that_could_not_be_computed_give_status_one_unless_they_are_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, cells: &Cells| scflow::io::h5ad::write(&folder.path().join(name), cells).unwrap();
+    write("truth.h5ad", &screen(40, 30, 1, 1).0);
+    write("few.h5ad", &prediction(19, 30, 1));
+    write("enough.h5ad", &prediction(20, 30, 1));
+    let run = |name: &str, more: &[&str]| {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_scflow"));
+        command.current_dir(folder.path()).args(["evaluate", name, "--truth", "truth.h5ad", "-o", "scores", "--force"]);
+        command.args(more).assert()
+    };
+    run("few.h5ad", &[]).code(1);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("scores").join(name)).unwrap();
+    assert!(read("scores.csv").contains("w2_exact: 19 generated cells, at least 20 needed"));
+    run("few.h5ad", &["--allow-missing"]).success();
+    run("enough.h5ad", &[]).success();
+    assert!(read("scores.csv").contains("collapse_index: no other condition with the same covariates"));
+    assert!(read("intervals.csv").starts_with("stratum,method,metric,mean,mean_low,mean_high,mean_n_conditions,less_"));
 }
 
 #[test]

@@ -20,6 +20,10 @@ for check in tests/python/check_*.py; do
   echo "python: $check"
   "$python_home/bin/python" "$check" "$results"/*.h5ad
 done
+echo "cell-eval: its own numbers for the same cells"
+"$scflow" predict "$results/2-model" --holdout --cells 60 --seed 1 --quiet \
+  --emit-as cell-eval --truth "$results/1-prepared.h5ad" --output "$results/cell-eval"
+"$python_home/bin/python" tests/python/cell_eval.py "$results/cell-eval" "$results/4-scores"
 echo "python: the notebooks"
 "$python_home/bin/python" tests/python/run_notebooks.py "$results"
 echo "all tests passed"

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::fit_names::DeviceName;
 use crate::flow::Solver;
-use crate::stages::predict::{PredictParams, predict};
+use crate::stages::predict::{EmitAs, PredictParams, predict};
 
 /// The flags of `scflow predict`.
 #[derive(Debug, clap::Args)]
@@ -12,7 +12,7 @@ pub struct Arguments {
     /// Folder of a model, as written by `scflow fit`.
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// The generated cells.
+    /// The generated cells; a folder for --emit-as cell-eval.
     #[arg(long, short, value_name = "PREDICTED.h5ad")]
     output: PathBuf,
     /// Perturbation such as "drug A + drug B", in any order; may be repeated.
@@ -46,6 +46,19 @@ pub struct Arguments {
     /// Seed of everything drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Write a folder with the files of another program instead: prediction and truth of `cell-eval run`.
+    #[arg(long, value_enum, value_name = "PROGRAM", requires = "truth")]
+    emit_as: Option<Program>,
+    /// Real cells, as written by `scflow preprocess`, for --emit-as.
+    #[arg(long, value_name = "PREPARED.h5ad", requires = "emit_as")]
+    truth: Option<PathBuf>,
+}
+
+/// The programs.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Program {
+    /// Arc's cell-eval, version 0.8.
+    CellEval,
 }
 
 impl Arguments {
@@ -64,6 +77,8 @@ impl Arguments {
             solver: self.solver,
             device: self.device.into(),
             seed: self.seed,
+            emit_as: self.emit_as.map(|Program::CellEval| EmitAs::CellEval),
+            truth: self.truth,
             force: shared.force,
         };
         let conditions = predict(&params, &|message| shared.say(message))?;

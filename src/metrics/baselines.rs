@@ -1,21 +1,13 @@
 //! What simple methods would have generated.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Axis};
 
 use super::distances::choose;
+use super::offer::{Expression, Offer};
 use crate::conditions::Condition;
 use crate::models::reference::Effects;
 use crate::prepared::Prepared;
 use crate::{Error, Result};
-
-/// Cells that a method offers for a condition.
-#[derive(Debug, Clone)]
-pub struct Offer {
-    /// Principal components: (n_cells, n_components).
-    pub points: Array2<f32>,
-    /// Mean expression: (n_genes).
-    pub means: Vec<f64>,
-}
 
 /// The simple methods, fitted on the training cells of a prepared screen.
 ///
@@ -57,6 +49,14 @@ impl<'a> Baselines<'a> {
         Ok(widen(&self.expressed.control_mean(&condition.covariates)?))
     }
 
+    /// The mean expression of all perturbed training cells with the condition's covariates: (n_genes).
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if there are none.
+    pub fn perturbed_means(&self, condition: &Condition) -> Result<Vec<f64>> {
+        Ok(widen(&self.expressed.perturbed_mean(&condition.covariates)?))
+    }
+
     /// At most `n` cells of the method `name`, drawn without replacement.
     ///
     /// # Errors
@@ -74,10 +74,16 @@ impl<'a> Baselines<'a> {
             }),
         };
         let shift = estimate(&self.embedded)? - self.embedded.control_mean(&condition.covariates)?;
-        let means = widen(&estimate(&self.expressed)?);
+        let means = estimate(&self.expressed)?;
+        let change = &means - self.expressed.control_mean(&condition.covariates)?;
         let controls = self.control_rows(condition);
         let rows: Vec<usize> = choose(controls.len(), n, seed).into_iter().map(|chosen| controls[chosen]).collect();
-        Ok(Offer { points: self.truth.embedding().select(Axis(0), &rows) + &shift, means })
+        let x = self.truth.cells.x.select_rows(&rows);
+        Ok(Offer {
+            points: self.truth.embedding().select(Axis(0), &rows) + &shift,
+            means: widen(&means),
+            expression: Expression { x, shift: Some(change.to_vec()) },
+        })
     }
 
     /// The training control cells with the condition's covariates.

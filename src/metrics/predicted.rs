@@ -72,7 +72,11 @@ impl Predicted {
     }
 }
 
-fn same_preparation(prediction: &Settings, truth: &Settings) -> Result<()> {
+/// Fails unless both come from the same raw file, prepared with the same settings.
+///
+/// # Errors
+/// [`Error::InvalidParameter`].
+pub fn same_preparation(prediction: &Settings, truth: &Settings) -> Result<()> {
     // Where the raw file lay does not matter, its content does.
     let content = |settings: &Settings| Settings { input: String::new(), ..settings.clone() };
     if content(prediction) == content(truth) {
@@ -90,7 +94,11 @@ fn same_preparation(prediction: &Settings, truth: &Settings) -> Result<()> {
     Err(Error::InvalidParameter { name: "--truth".into(), value: truth.input.clone(), reason })
 }
 
-fn same_genes(prediction: &[String], truth: &[String]) -> Result<()> {
+/// Fails unless the prediction has the truth's genes in the same order.
+///
+/// # Errors
+/// [`Error::ShapeMismatch`].
+pub fn same_genes(prediction: &[String], truth: &[String]) -> Result<()> {
     if prediction == truth {
         return Ok(());
     }

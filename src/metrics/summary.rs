@@ -27,15 +27,16 @@ pub fn by_method(rows: &[ScoreRow]) -> Vec<(String, usize, BTreeMap<String, f64>
     methods.into_iter().map(summarise).collect()
 }
 
-/// The same as text in columns, one line per method.
+/// The same as text in columns, one line per method: the metrics of the first table.
 pub fn table(rows: &[ScoreRow]) -> String {
     let mut text = format!("{:<16}{:>11}", "method", "conditions");
-    for metric in definitions() {
+    let shown = || definitions().iter().filter(|metric| metric.main);
+    for metric in shown() {
         text.push_str(&format!("{:>width$}", metric.name, width = metric.name.len().max(9) + 2));
     }
     for (method, n, means) in by_method(rows) {
         text.push_str(&format!("\n{method:<16}{n:>11}"));
-        for metric in definitions() {
+        for metric in shown() {
             let value = means.get(metric.name).map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
             text.push_str(&format!("{value:>width$}", width = metric.name.len().max(9) + 2));
         }

@@ -32,6 +32,14 @@ pub struct Metric {
     pub better: String,
     /// How it was computed.
     pub meaning: String,
+    /// True for the few that stand in the first table.
+    #[serde(default = "yes")]
+    pub main: bool,
+}
+
+/// Scores that do not tell have few metrics, all for the first table.
+fn yes() -> bool {
+    true
 }
 
 /// The means of one method over conditions.

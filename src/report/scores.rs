@@ -12,25 +12,32 @@ const CEILING: &str = "split_half";
 
 /// The section of tables.
 pub fn section(contents: &Contents) -> String {
+    let (main, more): (Vec<&Metric>, Vec<&Metric>) = contents.metrics.iter().partition(|metric| metric.main);
+    let further = if more.is_empty() {
+        String::new()
+    } else {
+        let (table, words) = (summary(contents, &more), meanings(&more));
+        format!("<details><summary>{} more</summary>{table}{words}</details>", count(more.len(), "metric"))
+    };
     format!(
         "<section><h2>Scores</h2><p>Means over conditions. <span class=\"best\">Marked</span>: the best of the methods that \
-         compete; halves of the real cells are the ceiling.</p>{}{}{}<h3>By condition</h3>{}</section>",
-        summary(contents),
+         compete; halves of the real cells are the ceiling.</p>{}{}{}{further}<h3>By condition</h3>{}</section>",
+        summary(contents, &main),
         methods(contents),
-        meanings(&contents.metrics),
-        by_condition(contents)
+        meanings(&main),
+        by_condition(contents, &main)
     )
 }
 
-fn summary(contents: &Contents) -> String {
+fn summary(contents: &Contents, metrics: &[&Metric]) -> String {
     let shared = metrics_on_shared_conditions(&contents.scores.rows);
     let mut head = String::from("<th>method</th><th class=\"n\">conditions</th>");
-    head.push_str(&metric_heads(&contents.metrics));
+    head.push_str(&metric_heads(metrics));
     let mut body = String::new();
     for own in &contents.summary {
         let ceiling = own.method == CEILING;
         let mut row = format!("<th>{}</th><td class=\"n\">{}</td>", escape(&own.method), own.n_conditions);
-        for metric in &contents.metrics {
+        for metric in metrics {
             let rivals: Vec<f64> = contents
                 .summary
                 .iter()
@@ -43,8 +50,10 @@ fn summary(contents: &Contents) -> String {
         }
         body.push_str(&format!("<tr{}>{row}</tr>", if ceiling { " class=\"ceiling\"" } else { "" }));
     }
-    let unequal: Vec<&Metric> =
-        contents.metrics.iter().filter(|metric| !shared.contains(metric.name.as_str())).collect();
+    // A metric without any value has nothing to compare.
+    let any = |metric: &Metric| contents.summary.iter().any(|own| own.values.contains_key(&metric.name));
+    let is_unequal = |metric: &&&Metric| !shared.contains(metric.name.as_str()) && any(metric);
+    let unequal: Vec<&&Metric> = metrics.iter().filter(is_unequal).collect();
     let note = if unequal.is_empty() || contents.scores.rows.is_empty() {
         String::new()
     } else {
@@ -74,7 +83,7 @@ fn metrics_on_shared_conditions(rows: &[ScoreRow]) -> BTreeSet<&str> {
     names.into_iter().filter(shared).collect()
 }
 
-fn by_condition(contents: &Contents) -> String {
+fn by_condition(contents: &Contents, metrics: &[&Metric]) -> String {
     let rows = &contents.scores.rows;
     let covariates: BTreeSet<&str> = rows.iter().flat_map(|row| row.covariates.keys().map(String::as_str)).collect();
     let mut head = String::from("<th>perturbation</th>");
@@ -82,7 +91,7 @@ fn by_condition(contents: &Contents) -> String {
         head.push_str(&format!("<th>{}</th>", escape(name)));
     }
     head.push_str("<th>in training</th><th>method</th><th class=\"n\">real</th><th class=\"n\">generated</th>");
-    head.push_str(&metric_heads(&contents.metrics));
+    head.push_str(&metric_heads(metrics));
     let mut groups: Vec<(String, Vec<&ScoreRow>)> = Vec::new();
     for row in rows {
         let name = condition(row);
@@ -94,7 +103,7 @@ fn by_condition(contents: &Contents) -> String {
     let mut body = String::new();
     for (_, group) in &groups {
         for (place, row) in group.iter().enumerate() {
-            body.push_str(&condition_row(contents, &covariates, group, row, place == 0));
+            body.push_str(&condition_row(metrics, &covariates, group, row, place == 0));
         }
     }
     format!(
@@ -105,7 +114,7 @@ fn by_condition(contents: &Contents) -> String {
 }
 
 fn condition_row(
-    contents: &Contents,
+    metrics: &[&Metric],
     covariates: &BTreeSet<&str>,
     group: &[&ScoreRow],
     row: &ScoreRow,
@@ -124,14 +133,14 @@ fn condition_row(
         row.n_generated
     ));
     let competes = row.method != CEILING;
-    for metric in &contents.metrics {
+    for metric in metrics {
         let rivals: Vec<f64> = group
             .iter()
             .filter(|other| other.method != CEILING)
             .filter_map(|other| other.values.get(&metric.name).copied())
             .collect();
         let value = row.values.get(&metric.name).copied();
-        let why = row.missing.get(&metric.name).map(String::as_str);
+        let why = row.missing.get(&metric.name).or_else(|| row.undefined.get(&metric.name)).map(String::as_str);
         cells.push_str(&cell(value, competes && is_best(value, &rivals, &metric.better), why));
     }
     let class = match (first, competes) {
@@ -147,7 +156,7 @@ fn condition_row(
 fn missing(rows: &[ScoreRow]) -> String {
     let mut by_reason = BTreeMap::<&str, (BTreeSet<&str>, BTreeSet<&str>, BTreeSet<String>)>::new();
     for row in rows {
-        for (metric, reason) in &row.missing {
+        for (metric, reason) in row.missing.iter().chain(&row.undefined) {
             let (methods, metrics, conditions) = by_reason.entry(reason).or_default();
             methods.insert(&row.method);
             metrics.insert(metric);
@@ -157,7 +166,11 @@ fn missing(rows: &[ScoreRow]) -> String {
     if by_reason.is_empty() {
         return String::new();
     }
-    let names = |names: BTreeSet<&str>| escape(&names.into_iter().collect::<Vec<_>>().join(", "));
+    const MOST_NAMED: usize = 12;
+    let names = |names: BTreeSet<&str>| match names.len() {
+        n if n > MOST_NAMED => count(n, "metric"),
+        _ => escape(&names.into_iter().collect::<Vec<_>>().join(", ")),
+    };
     let mut items = String::new();
     for (reason, (methods, metrics, conditions)) in by_reason {
         let n = conditions.len();
@@ -174,8 +187,8 @@ fn missing(rows: &[ScoreRow]) -> String {
     format!("<details open><summary>Why values are missing</summary><ul>{items}</ul></details>")
 }
 
-fn metric_heads(metrics: &[Metric]) -> String {
-    let head = |metric: &Metric| {
+fn metric_heads(metrics: &[&Metric]) -> String {
+    let head = |metric: &&Metric| {
         let (sign, words) = words::better(&metric.better);
         // Long names may break at their underscores.
         let name = escape(&metric.name).replace('_', "_<wbr>");
@@ -201,6 +214,7 @@ fn is_best(value: Option<f64>, rivals: &[f64], better: &str) -> bool {
         "lower" => Some(value),
         "higher" => Some(-value),
         "one" => Some((value - 1.0).abs()),
+        "zero" => Some(value.abs()),
         _ => None,
     };
     let Some(own) = value.and_then(badness) else { return false };
@@ -228,7 +242,7 @@ fn methods(contents: &Contents) -> String {
     format!("<details><summary>What the methods are</summary><dl>{items}</dl></details>")
 }
 
-fn meanings(metrics: &[Metric]) -> String {
+fn meanings(metrics: &[&Metric]) -> String {
     let items: String = metrics
         .iter()
         .map(|metric| {
@@ -256,6 +270,7 @@ mod tests {
         assert_eq!(best("lower"), [true, false, false]);
         assert_eq!(best("higher"), [false, false, true]);
         assert_eq!(best("one"), [false, true, false]);
+        assert!(is_best(Some(-0.1), &[-0.1, 0.2], "zero") && !is_best(Some(-0.3), &[-0.3, 0.2], "zero"));
         assert_eq!(best(""), [false; 3]);
         assert!([1.04, 1.04 + 1e-9].iter().all(|&value| is_best(Some(value), &[1.04, 1.04 + 1e-9, 1.1], "one")));
         assert!(!is_best(None, &rivals, "lower") && !is_best(Some(1.0), &[1.0], "lower"));

@@ -237,7 +237,7 @@ mod tests {
             let status = "unseen_combination";
             [row("model", &name, status, Some(model)), row("additive", &name, status, Some(additive))]
         });
-        verdict(&Scores { rows: rows.collect(), settings: json!({}) })
+        verdict(&Scores { rows: rows.collect(), intervals: Vec::new(), settings: json!({}) })
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn one_simple_method_that_is_nearer_makes_the_verdict_worse() {
-        let mut scores = Scores { rows: Vec::new(), settings: json!({}) };
+        let mut scores = Scores { rows: Vec::new(), intervals: Vec::new(), settings: json!({}) };
         for (method, distance) in [("model", 0.2), ("additive", 0.5), ("control_mean", 0.1)] {
             scores.rows.push(row(method, "A+B", "unseen_combination", Some(distance)));
         }
@@ -278,7 +278,7 @@ mod tests {
             row("model", "A+C", "unseen_combination", None),
         ];
         let settings = json!({ "held_out_but_not_predicted": ["B+C"] });
-        let verdict = verdict(&Scores { rows, settings });
+        let verdict = verdict(&Scores { rows, intervals: Vec::new(), settings });
         assert_eq!(verdict.tone, Tone::Worse);
         let text = verdict.sentences.join(" ");
         assert!(

@@ -50,6 +50,7 @@ pub fn better(direction: &str) -> (&str, &str) {
         "lower" => ("↓", "lower is better"),
         "higher" => ("↑", "higher is better"),
         "one" => ("→1", "closer to one is better"),
+        "zero" => ("→0", "closer to zero is better"),
         _ => ("", "no direction is given"),
     }
 }

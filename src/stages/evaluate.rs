@@ -125,6 +125,7 @@ pub fn write_folder(
     atomic::folder(folder, |folder| {
         score_tables::write_scores(&folder.join("scores.csv"), &scores.rows)?;
         score_tables::write_summary(&folder.join("summary.csv"), &summary::by_method(&scores.rows))?;
+        score_tables::write_intervals(&folder.join("intervals.csv"), &scores.intervals)?;
         table::write(&folder.join("umap.csv"), map_columns(map))?;
         history::write(&folder.join("history.csv"), history)?;
         json::write_pretty(&folder.join("scores.json"), scores)?;
@@ -142,7 +143,8 @@ fn story(prediction: &Cells) -> serde_json::Value {
     told.collect()
 }
 
-/// Fails if the model has conditions or metrics without a value.
+/// Fails if the model has conditions or metrics that could not be computed. What the data do not ask, such as an order
+/// among the effects of a single condition, is no failure.
 ///
 /// # Errors
 /// [`Error::Backend`] with the number and the first reason.

@@ -1,5 +1,6 @@
 //! Generates cells of any combination of known perturbations.
 
+mod cell_eval;
 mod cells;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,14 @@ use crate::language::device::DeviceChoice;
 use crate::models::fitted::FittedModel;
 use crate::models::method::Draws;
 use crate::{Error, Result};
+
+/// A form that another program reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmitAs {
+    /// A folder with the prediction and the truth of `cell-eval run`.
+    CellEval,
+}
 
 /// What to predict, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +55,10 @@ pub struct PredictParams {
     pub device: DeviceChoice,
     /// Seed of everything drawn.
     pub seed: u64,
+    /// Another form than that of [`crate::stages::evaluate`].
+    pub emit_as: Option<EmitAs>,
+    /// The prepared screen, where the other form needs real cells.
+    pub truth: Option<PathBuf>,
     /// Replace the output if it exists.
     pub force: bool,
 }
@@ -65,6 +78,8 @@ impl Default for PredictParams {
             solver: None,
             device: DeviceChoice::default(),
             seed: 0,
+            emit_as: None,
+            truth: None,
             force: false,
         }
     }
@@ -79,6 +94,16 @@ impl PredictParams {
         }
         if self.cells == 0 {
             return refuse("cells", "0", "at least one cell is needed");
+        }
+        match (self.emit_as, &self.truth) {
+            (Some(EmitAs::CellEval), None) => {
+                return refuse("emit-as", "cell-eval", "give the real cells as --truth PREPARED.h5ad");
+            }
+            (None, Some(truth)) => {
+                let reason = "real cells are only needed for --emit-as cell-eval";
+                return refuse("truth", truth.display(), reason);
+            }
+            _ => {}
         }
         self.draws().check()
     }
@@ -100,11 +125,27 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     say(&format!("device: {device_name}"));
     let model = model_folder::read(&params.model, &device)?;
     let conditions = conditions(params, &model)?;
+    let real = match &params.truth {
+        Some(truth) => Some(cell_eval::Real::choose(h5ad::read(truth)?, &model, &conditions)?),
+        None => None,
+    };
     let wanted = Wanted::new(&model, conditions, params.cells);
-    let outline = wanted.outline(&model, &provenance(params, &model)?)?;
+    let provenance = provenance(params, &model)?;
     let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
     let blocks = wanted.blocks(&model, params.seed, generate, say);
-    atomic::file(&params.output, |path| h5ad::write_blocks(path, &outline, wanted.n_cells(), blocks))?;
+    match real {
+        Some(real) => {
+            atomic::folder(&params.output, |folder| {
+                real.write(&folder.join(cell_eval::TRUTH))?;
+                real.write_prediction(&folder.join(cell_eval::PREDICTION), &wanted, &provenance, blocks)
+            })?;
+            say(&format!("next: {}", cell_eval::command(&params.output, &model)));
+        }
+        None => {
+            let outline = wanted.outline(&model, &provenance)?;
+            atomic::file(&params.output, |path| h5ad::write_blocks(path, &outline, wanted.n_cells(), blocks))?;
+        }
+    }
     Ok(wanted.into_conditions())
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ndarray::{ArrayView2, Axis};
 
-use super::distances::choose;
 use crate::Result;
 use crate::embedding::fuzzy::FuzzyGraph;
 use crate::embedding::leiden::leiden;
 use crate::embedding::neighbors::Neighbors;
+use crate::metrics::distances::choose;
 
 /// Neighbours of every cell in the graph, without the cell itself.
 pub const N_NEIGHBORS: usize = 15;

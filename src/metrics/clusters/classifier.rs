@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::agreement::adjusted_rand_index;
 use crate::{Error, Result};
 
 const N_HIDDEN: usize = 64;
@@ -25,6 +26,8 @@ pub struct Classifier {
     pub n_labels: usize,
     /// Share of right answers on the fifth of the cells that the fit did not see.
     pub held_out_accuracy: f64,
+    /// Adjusted Rand index of the answers and the labels of those cells.
+    pub held_out_rand_index: f64,
 }
 
 impl Classifier {
@@ -68,7 +71,7 @@ impl Classifier {
         };
         let zeros = |n: usize| Var::zeros(n, DType::F32, &Device::Cpu);
         let weights = [draw(n_dims, N_HIDDEN)?, zeros(N_HIDDEN)?, draw(N_HIDDEN, n_labels)?, zeros(n_labels)?];
-        let mut classifier = Self { mean, scale, weights, n_labels, held_out_accuracy: 0.0 };
+        let mut classifier = Self { mean, scale, weights, n_labels, held_out_accuracy: 0.0, held_out_rand_index: 0.0 };
         let settings = ParamsAdamW { lr: 5e-3, weight_decay: 1e-3, ..ParamsAdamW::default() };
         let mut optimizer = AdamW::new(classifier.weights.to_vec(), settings)?;
         for epoch in 0..N_EPOCHS {
@@ -84,6 +87,8 @@ impl Classifier {
         let answers = classifier.predict(points.select(Axis(0), &held_out).view())?;
         let right = held_out.iter().zip(&answers).filter(|&(&row, &answer)| labels[row] == answer).count();
         classifier.held_out_accuracy = right as f64 / held_out.len() as f64;
+        let known: Vec<usize> = held_out.iter().map(|&row| labels[row]).collect();
+        classifier.held_out_rand_index = adjusted_rand_index(&known, &answers)?;
         Ok(classifier)
     }
 
@@ -97,6 +102,25 @@ impl Classifier {
         }
         let answers = self.logits(&points.to_owned())?.argmax(D::Minus1)?.to_vec1::<u32>()?;
         Ok(answers.into_iter().map(|answer| answer as usize).collect())
+    }
+
+    /// The probability of each label: (n_cells, n_labels).
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the dimensions differ from those of the fit.
+    pub fn probabilities(&self, points: ArrayView2<f32>) -> Result<Array2<f64>> {
+        if points.nrows() == 0 {
+            return Ok(Array2::zeros((0, self.n_labels)));
+        }
+        let logits = self.logits(&points.to_owned())?.to_vec2::<f32>()?;
+        let mut shares = Array2::from_shape_fn((logits.len(), self.n_labels), |(i, j)| f64::from(logits[i][j]));
+        for mut row in shares.rows_mut() {
+            let greatest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            row.mapv_inplace(|logit| (logit - greatest).exp());
+            let sum = row.sum();
+            row /= sum;
+        }
+        Ok(shares)
     }
 
     fn logits(&self, points: &Array2<f32>) -> Result<Tensor> {
@@ -121,7 +145,9 @@ mod tests {
             rng.random_range(-1.0..1.0) + if row % 3 == column { 5.0 } else { 0.0_f32 }
         });
         let classifier = Classifier::fit(points.view(), &labels, 7).unwrap();
-        assert!(classifier.held_out_accuracy > 0.99);
+        assert!(classifier.held_out_accuracy > 0.99 && classifier.held_out_rand_index > 0.97);
+        let shares = classifier.probabilities(points.view()).unwrap();
+        assert!(shares.indexed_iter().all(|((row, label), &p)| (p > 0.5) == (labels[row] == label)));
         assert_eq!(classifier.predict(points.view()).unwrap(), labels);
         let again = Classifier::fit(points.view(), &labels, 7).unwrap();
         let logits = |c: &Classifier| c.logits(&points).unwrap().to_vec2::<f32>().unwrap();
