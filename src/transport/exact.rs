@@ -137,7 +137,8 @@ impl Matching<'_> {
             let Some(row) = self.row_of[column] else { break column };
             let costs = self.rows[row];
             let base = costs[column] - self.prices[column] - reach;
-            for place in n_reached..n {
+            let unreached = n_reached..n;
+            for place in unreached {
                 let other = columns[place];
                 let distance = costs[other] - self.prices[other] - base;
                 if distance < distances[other] {
