@@ -28,7 +28,7 @@ fn plans_are_those_of_pot() {
         let gap = (plan - matrix(&case["plan"])).iter().fold(0.0_f64, |most, gap| most.max(gap.abs()));
         assert!(gap < 1e-8, "{regularisation}: {gap}");
     }
-    let columns: Vec<f64> = exact::assignment(&costs).unwrap().into_iter().map(|column| column as f64).collect();
+    let columns: Vec<f64> = exact::assignment(costs.view()).unwrap().into_iter().map(|column| column as f64).collect();
     assert_eq!(columns, numbers(&golden["assignment"]));
 }
 

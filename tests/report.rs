@@ -72,9 +72,16 @@ fn the_page_is_whole_needs_no_network_and_has_the_same_bytes_each_time() {
     let scores = scores_folder(folder.path());
     let html = page(&scores, &folder.path().join("report.html"));
     assert_balanced(&html);
-    for part in
-        ["Prediction of A+B", "2 conditions", "the additive estimate", "split_half", "edist_l2", "learning_rate"]
-    {
+    for part in [
+        "Prediction of A+B",
+        "2 conditions",
+        "the additive estimate",
+        "split_half",
+        "edist_l2",
+        "learning_rate",
+        "metrics more",
+        "overlap_at_N",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(html.contains("On 2 conditions that were not in training, the model is nearer"));

@@ -41,7 +41,7 @@ impl Coupling {
     ) -> Result<Vec<usize>> {
         match self {
             Self::Independent => Ok((0..x1.nrows()).collect()),
-            Self::Exact => exact::assignment(&costs(x0, x1)),
+            Self::Exact => exact::assignment(costs(x0, x1).view()),
             Self::Entropic => {
                 let plan = entropic::plan(costs(x0, x1).view(), 2.0 * f64::from(sigma).powi(2), TOLERANCE)?;
                 Ok(plan.rows().into_iter().map(|row| choose(row.iter().copied(), rng)).collect())

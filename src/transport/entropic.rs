@@ -195,7 +195,7 @@ mod tests {
         let point = |i: usize, step: f64| 10.0 * (step * (i + 1) as f64).fract();
         let costs = Array2::from_shape_fn((n, n), |(i, j)| (point(i, 0.618) - point(j, 0.414) - 1.0).powi(2));
         let sharp = plan(costs.view(), 1e-3, 1e-9).unwrap();
-        let columns = assignment(&costs).unwrap();
+        let columns = assignment(costs.view()).unwrap();
         let worst = (0..n).map(|row| (sharp[[row, columns[row]]] * n as f64 - 1.0).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-3, "{worst}");
         let flat = plan(costs.view(), 1e7, 1e-12).unwrap();

@@ -1,5 +1,6 @@
 //! Optimal transport between clouds of points.
 
+mod auction;
 pub mod exact;
 pub mod entropic;
 

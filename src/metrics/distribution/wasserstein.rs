@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub fn w2_exact(first: ArrayView2<f32>, second: ArrayView2<f32>) -> Result<f64> {
     at_least_one(first)?;
     let (costs, gap) = squared_around_means(first, second)?;
-    let columns = assignment(&costs)?;
+    let columns = assignment(costs.view())?;
     let total: f64 = columns.iter().enumerate().map(|(row, &column)| costs[[row, column]]).sum();
     Ok((gap + total / columns.len() as f64).sqrt())
 }

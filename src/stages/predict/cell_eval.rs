@@ -95,7 +95,7 @@ impl Real {
         let dress = |block: Result<Cells>| {
             let block = block?;
             let conditions = crate::prepared::conditions(&block.obs, covariates)?;
-            dressed(block.x, block.obs.index, &conditions.iter().collect::<Vec<_>>())
+            dressed(block.x, block.obs.index, &conditions.iter().collect::<Vec<_>>(), !covariates.is_empty())
         };
         let controls = std::iter::once_with(|| self.cells(&self.controls));
         let n_cells = self.controls.len() + wanted.n_cells();
@@ -105,7 +105,8 @@ impl Real {
     fn cells(&self, rows: &[usize]) -> Result<Cells> {
         let conditions: Vec<&Condition> = rows.iter().map(|&row| &self.truth.conditions[row]).collect();
         let names = rows.iter().map(|&row| self.truth.cells.obs.index[row].clone()).collect();
-        dressed(self.truth.cells.x.select_rows(rows), names, &conditions)
+        let has_covariates = !self.truth.settings.covariates.is_empty();
+        dressed(self.truth.cells.x.select_rows(rows), names, &conditions, has_covariates)
     }
 }
 
@@ -127,7 +128,7 @@ fn found(rows: &BTreeMap<Condition, Vec<usize>>, condition: &Condition, what: &s
 }
 
 /// Cells with the columns that cell-eval asks for: the perturbation, and the covariates in one column if there are any.
-fn dressed(x: SparseMatrix, names: Vec<String>, conditions: &[&Condition]) -> Result<Cells> {
+fn dressed(x: SparseMatrix, names: Vec<String>, conditions: &[&Condition], has_covariates: bool) -> Result<Cells> {
     let bad: Vec<f32> = x.values().iter().copied().filter(|value| !(0.0..LIMIT).contains(value)).collect();
     if let Some(example) = bad.first() {
         return Err(Error::WrongScale {
@@ -143,9 +144,10 @@ fn dressed(x: SparseMatrix, names: Vec<String>, conditions: &[&Condition]) -> Re
         false => condition.perturbation.to_string(),
     };
     obs.set(PERTURBATION, Column::Text(conditions.iter().map(label).collect()));
-    let joined = |condition: &&Condition| condition.covariates.values().cloned().collect::<Vec<_>>().join(" | ");
-    let types: Vec<String> = conditions.iter().map(joined).collect();
-    obs.set(CELL_TYPE, Column::Text(types));
+    if has_covariates {
+        let joined = |condition: &&Condition| condition.covariates.values().cloned().collect::<Vec<_>>().join(" | ");
+        obs.set(CELL_TYPE, Column::Text(conditions.iter().map(joined).collect()));
+    }
     Ok(Cells { x, obs, ..Cells::default() })
 }
 
@@ -164,11 +166,16 @@ mod tests {
         let conditions: Vec<&Condition> = conditions.iter().collect();
         let matrix = |value: f32| SparseMatrix::from_rows(2, [vec![(0, 1.0)], vec![(1, value)]]);
         let names = || vec!["x".to_owned(), "y".to_owned()];
-        let cells = dressed(matrix(14.9), names(), &conditions).unwrap();
+        let cells = dressed(matrix(14.9), names(), &conditions, true).unwrap();
         assert_eq!(cells.obs.texts("obs", "target_gene").unwrap(), ["non-targeting", "a+b"]);
         assert_eq!(cells.obs.texts("obs", "celltype").unwrap(), ["high | T", "high | T"]);
+        let plain = dressed(matrix(14.9), names(), &conditions, false).unwrap();
+        assert_eq!(plain.obs.names(), ["target_gene"]);
         for wrong in [15.0, -0.5, f32::NAN] {
-            assert!(matches!(dressed(matrix(wrong), names(), &conditions), Err(Error::WrongScale { .. })), "{wrong}");
+            assert!(
+                matches!(dressed(matrix(wrong), names(), &conditions, true), Err(Error::WrongScale { .. })),
+                "{wrong}"
+            );
         }
     }
 }
