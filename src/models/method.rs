@@ -133,7 +133,8 @@ pub trait FittedMethod: Send + Sync {
 /// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own, so that the number of
 /// threads changes nothing.
 ///
-/// With an anchor the cells are moved and stretched as one ([`Anchor`]). Without estimates ([`super::guide::Centre::None`]) nothing is moved.
+/// With an anchor the cells are moved and stretched as one ([`Anchor`]); without estimates
+/// ([`super::guide::Centre::None`]) they stay.
 ///
 /// The number of cells of a block is a multiple of `multiple`, the cells that share a row of the network.
 ///
@@ -145,7 +146,6 @@ pub(super) fn generate_in_blocks(
     n_cells: usize,
     multiple: usize,
     draws: Draws,
-    anchor: f32,
     seed: u64,
     solve: impl Fn(&Told, ArrayView2<f32>, Draws, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
 ) -> Result<Array2<f32>> {
@@ -156,6 +156,7 @@ pub(super) fn generate_in_blocks(
         source.solve(n_cells, |x0, rng| solve(&told, x0, draws, rng))
     };
     let mut points = draw(n_cells, draws, seed, 0)?;
+    let anchor = draws.anchor.unwrap_or(0.0);
     if anchor > 0.0 && reader.guide.has_estimates() {
         // Cells of their own and of the fitted law, the same whatever is asked for: every block of a file is moved alike.
         let fitted = Draws { solver: draws.solver, ..Draws::default() };

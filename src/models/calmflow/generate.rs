@@ -138,7 +138,7 @@ impl FittedMethod for CalmFlow {
             }
             self.solve(told, x0, draws, rng)
         };
-        let anchor = draws.anchor.unwrap_or(self.params.anchor());
-        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, draws, anchor, seed, solve)
+        let draws = Draws { anchor: draws.anchor.or(Some(self.params.anchor())), ..draws };
+        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, draws, seed, solve)
     }
 }

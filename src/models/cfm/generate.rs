@@ -95,6 +95,6 @@ impl FittedMethod for Cfm {
             });
         }
         let solve = |told: &Told, x0: ArrayView2<f32>, draws: Draws, _: &mut _| self.solve(told, x0, draws);
-        generate_in_blocks(&self.reader, condition, n_cells, 1, draws, draws.anchor.unwrap_or(0.0), seed, solve)
+        generate_in_blocks(&self.reader, condition, n_cells, 1, draws, seed, solve)
     }
 }
