@@ -1,6 +1,6 @@
 //! Numbers that compare generated cells with real ones.
 //!
-//! A metric's name says which variant it is; [`definitions`] says it in words.
+//! A metric's name says which variant it is; [`definitions()`] says it in words.
 
 pub mod definitions;
 pub mod scores;
