@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench comparison -- --budget 15 --seeds 3 NAME=PREPARED.h5ad … > rows.csv` fits each setting to the training
 //! cells of each screen on one thread, generates the held-out conditions, and prints one row per condition;
-//! `--settings methods|formulations` chooses the settings, `--part 1/2` does half of the fits, and
+//! `--settings methods|formulations` chooses the settings, `--only "a;b"` some of them by name, `--first-seed 3` goes on
+//! where three seeds ended, `--part 1/2` does half of the fits, and
 //! `cargo bench --bench comparison -- --summarise rows.csv` prints the means over conditions with the spread over seeds.
 //! `benches/comparison.sh` does all of it. Everything is measured in principal components.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -281,7 +282,8 @@ fn main() {
         std::env::set_var("RAYON_NUM_THREADS", "1");
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
-    let (mut budget, mut n_seeds, mut part, mut settings, mut only) = (15.0, 3, (0, 1), methods(), String::new());
+    let (mut first_seed, mut n_seeds) = (0, 3);
+    let (mut budget, mut part, mut settings, mut only) = (15.0, (0, 1), methods(), String::new());
     let mut screens = Vec::new();
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
@@ -290,6 +292,7 @@ fn main() {
             "--summarise" => return summarise(&value()),
             "--budget" => budget = value().parse().unwrap(),
             "--seeds" => n_seeds = value().parse().unwrap(),
+            "--first-seed" => first_seed = value().parse().unwrap(),
             "--only" => only = value(),
             "--settings" if value() == "formulations" => settings = formulations(),
             "--settings" => (),
@@ -305,9 +308,9 @@ fn main() {
         println!("{HEADER}");
     }
     let mut number = 0;
-    for seed in 0..n_seeds {
+    for seed in first_seed..first_seed + n_seeds {
         for screen in &screens {
-            if seed == 0 && part.0 == 0 {
+            if seed == first_seed && part.0 == 0 {
                 screen.references();
             }
             for setting in
