@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::Spreads;
 use super::coordinates::{Coordinates, Standard};
+use super::moments::{moments, second_moments};
 use super::reference::{Choice, Effects, Estimate, InteractionEffects};
 use crate::conditions::Condition;
 use crate::{Error, Result};
@@ -228,40 +229,6 @@ impl Guide {
     pub fn has_estimates(&self) -> bool {
         self.centre != Centre::None
     }
-}
-
-/// The mean of some cells, and the sum of x xᵀ over their distances from it: (n_dims), (n_dims, n_dims).
-fn second_moments(embedding: ArrayView2<f32>, rows: &[usize]) -> (Array1<f64>, Array2<f64>) {
-    let n_dims = embedding.ncols();
-    let (mut mean, mut squares) = (Array1::<f64>::zeros(n_dims), Array2::<f64>::zeros((n_dims, n_dims)));
-    // Blocks bound the memory that a condition of a million cells takes.
-    for block in rows.chunks(4096) {
-        mean += &embedding.select(Axis(0), block).mapv(f64::from).sum_axis(Axis(0));
-    }
-    mean /= rows.len().max(1) as f64;
-    for block in rows.chunks(4096) {
-        let gaps = embedding.select(Axis(0), block).mapv(f64::from) - &mean;
-        squares += &gaps.t().dot(&gaps);
-    }
-    (mean, squares)
-}
-
-/// The mean and the standard deviation of each component (Welford 1962), without a copy of all cells in 64 bits.
-fn moments(embedding: ArrayView2<f32>) -> (Array1<f64>, Array1<f64>) {
-    let zeros = Array1::<f64>::zeros(embedding.ncols());
-    let (mut sum, mut mean, mut squares) = (zeros.clone(), zeros.clone(), zeros);
-    for (row, values) in embedding.rows().into_iter().enumerate() {
-        let n = (row + 1) as f64;
-        ndarray::azip!((sum in &mut sum, mean in &mut mean, squares in &mut squares, &value in &values) {
-            let value = f64::from(value);
-            *sum += value;
-            let gap = value - *mean;
-            *mean += gap / n;
-            *squares = (value - *mean).mul_add(gap, *squares);
-        });
-    }
-    let n = embedding.nrows() as f64;
-    (sum / n, squares.mapv(|squares| (squares / n).sqrt()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod reference;
 pub mod coordinates;
+mod moments;
 pub mod anchor;
 pub mod guide;
 pub mod source;

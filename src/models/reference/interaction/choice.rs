@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::bilinear::Bilinear;
+use super::elsewhere::Strengths;
 use super::low_rank::LowRank;
-use super::shrunk::{Shrunk, Strengths, alone};
+use super::shrunk::{Shrunk, alone};
 use super::strata::Strata;
 use crate::Result;
 use crate::conditions::{Condition, Perturbation};

@@ -3,6 +3,7 @@
 mod algebra;
 mod bilinear;
 mod choice;
+mod elsewhere;
 mod likeness;
 mod low_rank;
 mod shrinkage;

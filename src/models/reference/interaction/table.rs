@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::InteractionEffects;
 use super::choice::{Choice, Rules};
+use super::elsewhere::Raw;
 use super::likeness::Likeness;
-use super::shrunk::{Raw, Shrunk};
+use super::shrunk::Shrunk;
 use super::strata::Covariates;
 use crate::conditions::{Condition, Perturbation};
 

@@ -198,3 +198,31 @@ fn a_screen_of_one_stratum_draws_means_towards_each_other() {
     near(fitted.estimate(&condition("A+B")).unwrap(), [2.2, 5.886_19]);
     near(fitted.leave_out(&condition("A")).unwrap(), [2.2, 1.192_31]);
 }
+
+#[test]
+fn an_effect_elsewhere_is_read_from_the_strata_with_like_controls() {
+    // Two kinds of cells, three strata of each, that answer to the one perturbation in opposite ways.
+    let unseen = condition("A | t=s0");
+    let (mut rows, mut conditions) = (Vec::new(), Vec::new());
+    for stratum in 0..6 {
+        let (kind, answer) = if stratum % 2 == 0 { (0.0, 3.0) } else { (10.0, -3.0) };
+        for (name, effect) in [("control", 0.0), ("A", answer)] {
+            for side in [-0.5_f32, 0.5] {
+                let condition = condition(&format!("{name} | t=s{stratum}"));
+                if condition != unseen {
+                    rows.extend([kind + 0.3 * stratum as f32 + side, effect + 0.1 * stratum as f32, side]);
+                    conditions.push(condition);
+                }
+            }
+        }
+    }
+    let cells = Array2::from_shape_vec((conditions.len(), 3), rows).unwrap();
+    let fitted = InteractionEffects::fit(cells.view(), &conditions, 0).unwrap();
+    assert!(fitted.shrunk.likeness.bandwidth.is_some());
+    let parts = fitted.parts(&unseen).unwrap();
+    assert!((parts.effect[1] - 3.0).abs() < 0.3, "{}", parts.effect);
+    // So is what is left out in training.
+    let left_out = fitted.leave_out(&condition("A | t=s2")).unwrap()
+        - &fitted.parts(&condition("control | t=s2")).unwrap().control;
+    assert!((left_out[1] - 3.0).abs() < 0.3, "{left_out}");
+}
