@@ -18,4 +18,7 @@ pub mod calmflow;
 pub mod cfm;
 pub mod registry;
 pub mod gene_decoder;
+pub mod counts;
+pub mod scvi;
+pub mod cpa;
 pub mod fitted;
