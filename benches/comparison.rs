@@ -16,17 +16,20 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use scflow::cells::SparseMatrix;
 use scflow::conditions::Condition;
 use scflow::conditions::prompt::Template;
+use scflow::embedding::pca::Pca;
 use scflow::flow::Coupling;
 use scflow::io::h5ad;
 use scflow::metrics::{energy::energy, mmd::gamma_median, mmd::mmd2_rbf, spread::std_ratio};
 use scflow::models::calmflow::{DecoderKind, PromptUse};
 use scflow::models::coordinates::Coordinates;
 use scflow::models::guide::{Centre, Guide};
-use scflow::models::method::Draws;
+use scflow::models::method::{Asked, Begun, Draws};
 use scflow::models::registry::Method;
 use scflow::models::source::Source;
+use scflow::models::training_data::{TrainingCounts, TrainingData};
 use scflow::prepared::Prepared;
 use scflow::stages::fit::FitParams;
 use scflow::training::{State, fit};
@@ -125,8 +128,21 @@ struct Screen {
     embedding: Array2<f32>,
     conditions: Vec<Condition>,
     held_out: Vec<(Condition, Array2<f32>)>,
-    loadings: Array2<f32>,
+    pca: Pca,
+    target_sum: f64,
+    counts: SparseMatrix,
+    library_sizes: Vec<f64>,
     covariates: Vec<String>,
+}
+
+impl TrainingCounts for Screen {
+    fn library_sizes(&self) -> &[f64] {
+        &self.library_sizes
+    }
+
+    fn rows(&self, cells: &[usize]) -> scflow::Result<SparseMatrix> {
+        Ok(self.counts.select_rows(cells))
+    }
 }
 
 impl Screen {
@@ -143,7 +159,10 @@ impl Screen {
             held_out: held_out.map(cells).collect(),
             embedding: prepared.embedding().select(Axis(0), &rows),
             conditions: rows.iter().map(|&row| prepared.conditions[row].clone()).collect(),
-            loadings: prepared.pca().unwrap().loadings,
+            pca: prepared.pca().unwrap(),
+            target_sum: prepared.settings.target_sum,
+            counts: prepared.cells.layers["counts"].select_rows(&rows),
+            library_sizes: rows.iter().map(|&row| prepared.library_sizes().unwrap()[row]).collect(),
             covariates: prepared.settings.covariates.clone(),
         }
     }
@@ -157,7 +176,7 @@ impl Screen {
     /// Prints how near cells are to the real ones of a condition.
     fn print(&self, of: &str, condition: &Condition, real: ArrayView2<f32>, generated: ArrayView2<f32>) {
         let control = self.controls(condition).mean_axis(Axis(0)).unwrap();
-        let mean = |cells: ArrayView2<f32>| self.loadings.dot(&(cells.mean_axis(Axis(0)).unwrap() - &control));
+        let mean = |cells: ArrayView2<f32>| self.pca.loadings.dot(&(cells.mean_axis(Axis(0)).unwrap() - &control));
         println!(
             "{},{of},{},{:.5},{:.5},{:.4},{:.4}",
             self.name,
@@ -195,7 +214,16 @@ impl Screen {
         let template = Template::parse(&Template::plain(&self.covariates), &self.covariates).unwrap();
         let params = FitParams { seed, ..setting.params.clone() };
         let choices = params.choices().unwrap();
-        let fitting = choices.begin(self.embedding.view(), &self.conditions, template, seed, &Device::Cpu).unwrap();
+        let data = TrainingData {
+            embedding: self.embedding.view(),
+            conditions: &self.conditions,
+            counts: self,
+            pca: &self.pca,
+            target_sum: self.target_sum,
+        };
+        let Begun::Training(fitting) = choices.begin(&data, template, seed, &Device::Cpu).unwrap() else {
+            panic!("a closed form is not trained; it stands among the references")
+        };
         let mut training = params.training();
         let mut state = State::with_average(fitting.slots(), params.average).unwrap();
         let start =
@@ -216,7 +244,10 @@ impl Screen {
         let model = fitting.model().unwrap();
         for (condition, real) in &self.held_out {
             for (name, draws) in &setting.draws {
-                let generated = model.generate(condition, N_GENERATED, *draws, seed).unwrap();
+                let sizes = vec![self.target_sum; N_GENERATED];
+                let (n_cells, draws) = (N_GENERATED, *draws);
+                let asked = Asked { condition, n_cells, library_sizes: &sizes, draws, seed };
+                let generated = model.make(&asked).unwrap().into_components(&self.pca, self.target_sum).unwrap();
                 let of = format!("{name},{seed},{n_steps},{seconds:.1}");
                 self.print(&of, condition, real.view(), generated.view());
             }

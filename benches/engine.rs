@@ -17,7 +17,8 @@ use scflow::conditions::prompt::Template;
 use scflow::conditions::{Condition, Perturbation};
 use scflow::language::transformer::TransformerParams;
 use scflow::models::calmflow::{CalmFlowObjective, CalmFlowParams, DecoderKind};
-use scflow::models::method::{Draws, FittedMethod, Fitting};
+use scflow::models::fitted_flow::FittedFlow;
+use scflow::models::method::{Draws, Fitting};
 use scflow::training::{State, TrainingParams, fit};
 
 /// The allocator of the program.

@@ -40,6 +40,18 @@ names! {
         CfmOt => Method::CfmOt,
         /// The same, paired by entropic transport, with a Brownian bridge between them.
         CfmSb => Method::CfmSb,
+        /// Every cell is the mean of the control cells.
+        ControlMean => Method::ControlMean,
+        /// Every cell is the mean of all perturbed cells.
+        PerturbedMean => Method::PerturbedMean,
+        /// Every cell is the control plus the sum of the single effects.
+        Additive => Method::Additive,
+        /// Every cell is the mean that a ridge regression on factors tells.
+        Linear => Method::Linear,
+        /// Control cells, moved by the sum of the single effects.
+        AdditiveShift => Method::AdditiveShift,
+        /// Control cells, moved by the closed form with interaction.
+        InteractionShift => Method::InteractionShift,
     }
 }
 

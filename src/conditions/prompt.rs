@@ -63,6 +63,14 @@ impl Template {
         &self.text
     }
 
+    /// The covariates that the template names.
+    pub fn covariates(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Covariate(covariate) => Some(covariate.as_str()),
+            Part::Words(_) | Part::Perturbation => None,
+        })
+    }
+
     /// The prompt of a condition; components are written `A + B`, the control `no perturbation`.
     pub fn fill(&self, condition: &Condition) -> String {
         let fill = |part: &Part| match part {

@@ -18,6 +18,18 @@ pub fn path_of(model: &Path) -> PathBuf {
     model.with_file_name(name)
 }
 
+/// Removes the checkpoint of the model folder `model`, if there is one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove(model: &Path) -> Result<()> {
+    let path = path_of(model);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path, source }),
+        _ => Ok(()),
+    }
+}
+
 /// Writes the state; `digest` names the data and the choices that it belongs to.
 ///
 /// # Errors

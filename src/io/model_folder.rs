@@ -1,9 +1,12 @@
 //! A fitted model as a folder that needs nothing else.
 //!
-//! `config.json` (method, choices and provenance), `weights.safetensors`, `tokenizer.json`, `guide.json` (effects, interactions,
-//! scales), `conditions.json` (training and held-out conditions, library sizes), `genes.json`, `preprocess.json`,
-//! `pca.safetensors`, `gene_decoder.safetensors`, `history.csv`; `control_cells.safetensors` if flows start from control
-//! cells, `evidence.json` if moments are told.
+//! `config.json` (method, choices, the method's own files, provenance), `conditions.json` (training and held-out conditions,
+//! library sizes), `genes.json`, `preprocess.json`, `pca.safetensors`, `history.csv`, and `gene_decoder.safetensors` unless the
+//! method makes counts itself.
+//!
+//! The method's own files are named in `config.json`. A flow has `weights.safetensors`, `tokenizer.json`, `prompt.json`,
+//! `guide.json` (effects, interactions, scales); `control_cells.safetensors` if it starts from control cells, `evidence.json`
+//! if moments are told. A closed form has `estimate.json`, and `control_cells.safetensors` if it moves these.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,21 +17,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{history, json};
-use crate::conditions::prompt::Template;
-use crate::conditions::tokenizer::Tokenizer;
 use crate::embedding::pca::Pca;
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoder;
-use crate::models::guide::Guide;
-use crate::models::reader::Reader;
+use crate::models::method::Makes;
+use crate::models::record::{Record, to_array, to_tensor};
 use crate::models::registry;
-use crate::models::source::ControlCells;
 use crate::{Error, Result};
 
-/// The control cells that flows start from, where they do.
-const CONTROLS: &str = "control_cells.safetensors";
-/// The moments that are told beside the prompt, where they are.
-const EVIDENCE: &str = "evidence.json";
+/// The way back to genes.
+const GENE_DECODER: &str = "gene_decoder.safetensors";
 /// What to do with a folder that cannot be read.
 const DAMAGED: &str = "the model folder is damaged or was written by another version; fit the model again";
 
@@ -38,8 +36,8 @@ struct Config {
     version: String,
     method: String,
     params: serde_json::Value,
-    prompt: String,
-    n_prompt_tokens: usize,
+    /// The method's own files.
+    files: Vec<String>,
     provenance: serde_json::Value,
 }
 
@@ -48,25 +46,24 @@ struct Config {
 /// # Errors
 /// [`Error::Io`], [`Error::Backend`].
 pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
-    let reader = model.method.reader();
+    let record = model.method.record()?;
     let config = Config {
         version: env!("CARGO_PKG_VERSION").into(),
         method: model.method.name().into(),
         params: model.method.params()?,
-        prompt: reader.template.text().into(),
-        n_prompt_tokens: reader.n_prompt_tokens,
+        files: record.names(),
         provenance: model.provenance.clone(),
     };
     json::write(&folder.join("config.json"), &config)?;
-    json::write(&folder.join("guide.json"), &reader.guide)?;
+    for (name, text) in record.documents() {
+        write_bytes(&folder.join(name), text.as_bytes())?;
+    }
+    for (name, tensors) in record.tensors() {
+        write_tensors(&folder.join(name), tensors)?;
+    }
     json::write(&folder.join("conditions.json"), &model.known)?;
     json::write(&folder.join("genes.json"), &model.genes)?;
     json::write(&folder.join("preprocess.json"), &model.settings)?;
-    write_bytes(&folder.join("tokenizer.json"), reader.tokenizer.to_json()?.as_bytes())?;
-    write_tensors(&folder.join("weights.safetensors"), model.method.tensors())?;
-    if let Some(controls) = &reader.controls {
-        write_arrays(&folder.join(CONTROLS), controls.to_arrays()?)?;
-    }
     let pca = &model.pca;
     let (n_genes, n_components) = pca.loadings.dim();
     let loadings: Vec<f32> = pca.loadings.iter().copied().collect();
@@ -77,10 +74,9 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
         ("variance_ratio".to_owned(), Tensor::from_slice(&pca.variance_ratio, n_components, &Device::Cpu)?),
     ]);
     write_tensors(&folder.join("pca.safetensors"), &tensors)?;
-    if let Some(evidence) = &reader.evidence {
-        json::write(&folder.join(EVIDENCE), evidence)?;
+    if let Some(decoder) = &model.gene_decoder {
+        write_arrays(&folder.join(GENE_DECODER), decoder.to_arrays())?;
     }
-    write_arrays(&folder.join("gene_decoder.safetensors"), model.gene_decoder.to_arrays())?;
     history::write(&folder.join("history.csv"), &model.history)
 }
 
@@ -90,32 +86,20 @@ pub fn write(folder: &Path, model: &FittedModel) -> Result<()> {
 /// [`Error::Io`] if the folder is absent; [`Error::MissingKey`] naming a file that is absent; [`Error::InvalidFile`] if one
 /// cannot be understood; those of putting the model together.
 pub fn read(folder: &Path, device: &Device) -> Result<FittedModel> {
-    if !folder.is_dir() {
-        let kind = if folder.exists() { std::io::ErrorKind::NotADirectory } else { std::io::ErrorKind::NotFound };
-        return Err(Error::Io { path: folder.to_owned(), source: kind.into() });
-    }
-    let config: Config = read_json(folder, "config.json")?;
+    let config = read_config(folder)?;
     let settings: crate::prepared::Settings = read_json(folder, "preprocess.json")?;
-    let guide: Guide = read_json(folder, "guide.json")?;
-    let controls = match folder.join(CONTROLS).exists() {
-        true => Some(ControlCells::from_arrays(read_arrays(folder, CONTROLS)?, guide.n_dims())?),
-        false => None,
+    let mut record = Record::new(folder);
+    for name in &config.files {
+        match Record::is_document(name) {
+            true => record.put_text(name, read_text(folder, name)?),
+            false => record.put_tensors(name, read_tensors(folder, name)?),
+        }
+    }
+    let method = registry::restore(&config.method, config.params, record, device)?;
+    let gene_decoder = match method.makes() {
+        Makes::Components => Some(GeneDecoder::from_arrays(&read_arrays(folder, GENE_DECODER)?)?),
+        Makes::Counts => None,
     };
-    let evidence = match folder.join(EVIDENCE).exists() {
-        true => Some(read_json(folder, EVIDENCE)?),
-        false => None,
-    };
-    let reader = Reader {
-        guide,
-        tokenizer: Tokenizer::from_json(&read_text(folder, "tokenizer.json")?)?,
-        template: Template::parse(&config.prompt, &settings.covariates)?,
-        n_prompt_tokens: config.n_prompt_tokens,
-        controls,
-        evidence,
-    };
-    let weights = read_tensors(folder, "weights.safetensors")?.into_iter();
-    let weights = weights.map(|(name, tensor)| Ok((name, tensor.to_device(device)?))).collect::<Result<_>>()?;
-    let method = registry::restore(&config.method, config.params, reader, weights)?;
     let pca = read_tensors(folder, "pca.safetensors")?;
     let tensor = |name: &str| {
         pca.get(name).ok_or_else(|| Error::MissingKey {
@@ -133,10 +117,9 @@ pub fn read(folder: &Path, device: &Device) -> Result<FittedModel> {
         variance: numbers("variance")?,
         variance_ratio: numbers("variance_ratio")?,
     };
-    let arrays = read_arrays(folder, "gene_decoder.safetensors")?;
     Ok(FittedModel {
         method,
-        gene_decoder: GeneDecoder::from_arrays(&arrays)?,
+        gene_decoder,
         pca,
         genes: read_json(folder, "genes.json")?,
         settings,
@@ -144,6 +127,22 @@ pub fn read(folder: &Path, device: &Device) -> Result<FittedModel> {
         history: history::read(&folder.join("history.csv"), DAMAGED)?,
         provenance: config.provenance,
     })
+}
+
+/// The names of the method's own files in a folder.
+///
+/// # Errors
+/// [`Error::Io`] if the folder is absent; [`Error::MissingKey`] or [`Error::InvalidFile`] if it is no model.
+pub fn method_files(folder: &Path) -> Result<Vec<String>> {
+    read_config(folder).map(|config| config.files)
+}
+
+fn read_config(folder: &Path) -> Result<Config> {
+    if !folder.is_dir() {
+        let kind = if folder.exists() { std::io::ErrorKind::NotADirectory } else { std::io::ErrorKind::NotFound };
+        return Err(Error::Io { path: folder.to_owned(), source: kind.into() });
+    }
+    read_json(folder, "config.json")
 }
 
 /// Writes named tensors.
@@ -202,13 +201,4 @@ fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(|source| Error::Io { path: path.to_owned(), source })
-}
-
-fn to_tensor(array: &ArrayD<f32>) -> Result<Tensor> {
-    Ok(Tensor::from_vec(array.iter().copied().collect::<Vec<f32>>(), array.shape(), &Device::Cpu)?)
-}
-
-fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>> {
-    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-    ArrayD::from_shape_vec(tensor.dims(), values).map_err(|source| Error::backend("reading an array", source))
 }

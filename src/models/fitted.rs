@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::gene_decoder::GeneDecoder;
-use super::method::{Draws, FittedMethod};
+use super::method::{Asked, Draws, FittedMethod, Made, project};
 use super::reference::nearest;
 use crate::cells::SparseMatrix;
 use crate::conditions::{Condition, Perturbation};
@@ -173,10 +173,10 @@ impl Known {
 
 /// A fitted model.
 pub struct FittedModel {
-    /// Generates principal components.
+    /// Makes cells.
     pub method: Box<dyn FittedMethod>,
-    /// Turns principal components into counts.
-    pub gene_decoder: GeneDecoder,
+    /// Turns principal components into counts; absent if the method makes counts itself.
+    pub gene_decoder: Option<GeneDecoder>,
     /// The principal component analysis of the screen.
     pub pca: Pca,
     /// The names of the genes.
@@ -211,7 +211,6 @@ impl FittedModel {
     pub fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Generated> {
         self.known.require_components(&condition.perturbation)?;
         let seed = condition_seed(condition, seed);
-        let embedding = self.method.generate(condition, n_cells, draws, seed)?;
         let sizes = self.known.library_sizes.iter().find(|(covariates, _)| *covariates == condition.covariates);
         let (_, sizes) = sizes.ok_or_else(|| Error::UnknownName {
             what: "covariates".into(),
@@ -223,10 +222,23 @@ impl FittedModel {
         rng.set_stream(u64::MAX);
         let drawn: Vec<f64> =
             (0..n_cells).filter_map(|_| sizes.choose(&mut rng)).map(|&size| f64::from(size)).collect();
-        let groups = vec![0; n_cells];
-        let library_sizes = self.gene_decoder.assign_library_sizes(embedding.view(), &drawn, &groups)?;
-        let counts = self.gene_decoder.generate(embedding.view(), &library_sizes, &groups, seed)?;
-        Ok(Generated { embedding, counts, library_sizes })
+        match self.method.make(&Asked { condition, n_cells, library_sizes: &drawn, draws, seed })? {
+            Made::Components(embedding) => {
+                let decoder = self.gene_decoder.as_ref().ok_or_else(|| Error::MissingKey {
+                    place: "the model".into(),
+                    key: "gene_decoder".into(),
+                    hint: "fit the model again".into(),
+                })?;
+                let groups = vec![0; n_cells];
+                let library_sizes = decoder.assign_library_sizes(embedding.view(), &drawn, &groups)?;
+                let counts = decoder.generate(embedding.view(), &library_sizes, &groups, seed)?;
+                Ok(Generated { embedding, counts, library_sizes })
+            }
+            Made::Counts { counts, library_sizes } => {
+                let embedding = project(&counts, &library_sizes, &self.pca, self.settings.target_sum)?;
+                Ok(Generated { embedding, counts, library_sizes })
+            }
+        }
     }
 }
 
@@ -302,6 +314,77 @@ mod tests {
         assert_eq!(expand(&[("t", "y")]).unwrap()[0].covariates["t"], "y");
         assert!(expand(&[("t", "z")]).unwrap_err().to_string().contains("value of covariate `t` `z`"));
         assert!(expand(&[("u", "y")]).unwrap_err().to_string().contains("covariate `u`"));
+    }
+
+    /// A method that gives every cell as many counts as its library size says, all in the first gene or in the second.
+    struct Counting;
+
+    impl FittedMethod for Counting {
+        fn name(&self) -> &'static str {
+            "counting"
+        }
+
+        fn params(&self) -> Result<serde_json::Value> {
+            Ok(serde_json::Value::Null)
+        }
+
+        fn record(&self) -> Result<super::super::record::Record> {
+            Ok(Default::default())
+        }
+
+        fn makes(&self) -> super::super::method::Makes {
+            super::super::method::Makes::Counts
+        }
+
+        fn make(&self, asked: &Asked) -> Result<Made> {
+            let row = |(cell, size): (usize, &f64)| vec![((cell % 2) as u32, *size as f32)];
+            let rows: Vec<_> = asked.library_sizes.iter().enumerate().map(row).collect();
+            let counts = SparseMatrix::from_rows(2, rows);
+            Ok(Made::Counts { counts, library_sizes: asked.library_sizes.to_vec() })
+        }
+    }
+
+    #[test]
+    fn counts_of_a_method_stay_as_they_are_and_become_components_by_normalising_and_projecting() {
+        let condition = Condition::parse("A | t=x", "control").unwrap();
+        let mut known = known();
+        known.library_sizes = vec![(condition.covariates.clone(), vec![7.0, 7.0])];
+        let model = FittedModel {
+            method: Box::new(Counting),
+            gene_decoder: None,
+            pca: Pca {
+                mean: vec![1.0, 0.0],
+                loadings: ndarray::arr2(&[[1.0, 0.0], [0.0, -1.0]]),
+                variance: vec![],
+                variance_ratio: vec![],
+            },
+            genes: vec!["g".into(), "h".into()],
+            settings: Settings {
+                version: String::new(),
+                input: String::new(),
+                input_sha256: String::new(),
+                perturbation_column: String::new(),
+                control: "control".into(),
+                covariates: vec!["t".into()],
+                size_factors: None,
+                target_sum: 100.0,
+                n_top_genes: 2,
+                n_components: 2,
+                held_out: vec![],
+                removed: BTreeMap::new(),
+            },
+            known,
+            history: BTreeMap::new(),
+            provenance: serde_json::Value::Null,
+        };
+        let made = model.generate(&condition, 2, Draws::default(), 0).unwrap();
+        assert_eq!(
+            (made.library_sizes, made.counts.to_dense()),
+            (vec![7.0; 2], ndarray::arr2(&[[7.0, 0.0], [0.0, 7.0]]))
+        );
+        let log = 101.0_f32.ln();
+        let gap = made.embedding - ndarray::arr2(&[[log - 1.0, 0.0], [-1.0, -log]]);
+        assert!(gap.iter().all(|gap: &f32| gap.abs() < 1e-6), "{gap}");
     }
 
     #[test]

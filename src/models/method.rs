@@ -1,8 +1,5 @@
 //! The door that every method comes through: what it does while it is fitted, and afterwards.
 
-use std::collections::HashMap;
-
-use candle_core::Tensor;
 use ndarray::{Array1, Array2, ArrayView2, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -11,11 +8,16 @@ use rayon::prelude::*;
 use super::anchor::Anchor;
 use super::guide::Guide;
 use super::reader::{Reader, Told};
+use super::record::Record;
+use super::reference::Choice;
+use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
+use crate::embedding::pca::Pca;
 use crate::error::refuse;
 use crate::flow::Solver;
 use crate::language::kernels::alone;
 use crate::numbers::normal;
+use crate::preprocess::normalize::log_normalize;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
 use crate::{Error, Result};
@@ -90,13 +92,23 @@ impl Draws {
     }
 }
 
-/// A method that is being fitted.
+/// A method that has met the training cells.
+pub enum Begun {
+    /// It is to be trained by gradients.
+    Training(Box<dyn Fitting>),
+    /// It is a closed form, and ready.
+    Fitted(Box<dyn FittedMethod>),
+}
+
+/// A method that is being fitted by gradients: [`Objective`] is its loss.
 pub trait Fitting: Objective {
     /// The trainable tensors.
     fn slots(&self) -> Vec<Slot>;
 
-    /// What the method reads of conditions.
-    fn reader(&self) -> &Reader;
+    /// The rule of combination that it rests on, where there is one.
+    fn choice(&self) -> Option<&Choice> {
+        None
+    }
 
     /// The model as it is now, for generation.
     ///
@@ -105,7 +117,10 @@ pub trait Fitting: Objective {
     fn model(&self) -> Result<Box<dyn FittedMethod>>;
 }
 
-/// A fitted method: cells of any condition as principal components.
+/// A fitted method: cells of any condition.
+///
+/// A method either makes principal components, from which the gene decoder draws counts, or counts of its own, from which
+/// components follow by normalising, log1p and projecting ([`Made`]). A flow is a [`super::fitted_flow::FittedFlow`].
 pub trait FittedMethod: Send + Sync {
     /// The name by which the method is asked for.
     fn name(&self) -> &'static str;
@@ -116,17 +131,93 @@ pub trait FittedMethod: Send + Sync {
     /// [`Error::Backend`] if they cannot be written.
     fn params(&self) -> Result<serde_json::Value>;
 
-    /// What it reads of conditions.
-    fn reader(&self) -> &Reader;
-
-    /// Its weights.
-    fn tensors(&self) -> &HashMap<String, Tensor>;
-
-    /// Generates cells of one condition as principal components: (n_cells, n_dims).
+    /// Everything else that [`super::registry::restore`] needs to put it together again.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] if a component or the covariates never occurred in training; those of [`Draws::check`].
-    fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>>;
+    /// [`Error::Backend`] if something cannot be written.
+    fn record(&self) -> Result<Record>;
+
+    /// What it makes.
+    fn makes(&self) -> Makes {
+        Makes::Components
+    }
+
+    /// The sentence in which it is told of conditions, where it reads one.
+    fn prompt(&self) -> Option<&str> {
+        None
+    }
+
+    /// The rule of combination that it rests on, where there is one.
+    fn choice(&self) -> Option<&Choice> {
+        None
+    }
+
+    /// Makes the cells that are asked for.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if a component or the covariates never occurred in training; those of [`Draws::check`];
+    /// [`Error::InvalidParameter`] for a way of drawing that the method does not have.
+    fn make(&self, asked: &Asked) -> Result<Made>;
+}
+
+/// What is asked of a fitted method: cells of one condition.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The condition.
+    pub condition: &'a Condition,
+    /// How many cells.
+    pub n_cells: usize,
+    /// Library sizes of training cells with the same covariates, one drawn for each cell that is asked for: (n_cells). A
+    /// method that makes counts gives its cells so many, or draws sizes of its own.
+    pub library_sizes: &'a [f64],
+    /// How they are drawn.
+    pub draws: Draws,
+    /// Seed of everything drawn.
+    pub seed: u64,
+}
+
+/// What a method makes cells as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Makes {
+    /// Principal components.
+    Components,
+    /// Counts of genes.
+    Counts,
+}
+
+/// Cells of one condition as a method makes them.
+#[derive(Debug, Clone)]
+pub enum Made {
+    /// Principal components: (n_cells, n_components).
+    Components(Array2<f32>),
+    /// Counts with what they are normalised by.
+    Counts {
+        /// (n_cells, n_genes), genes as in the prepared screen.
+        counts: SparseMatrix,
+        /// (n_cells), on the scale of the screen's library sizes.
+        library_sizes: Vec<f64>,
+    },
+}
+
+impl Made {
+    /// The cells as principal components: (n_cells, n_components).
+    ///
+    /// # Errors
+    /// Those of [`project`].
+    pub fn into_components(self, pca: &Pca, target_sum: f64) -> Result<Array2<f32>> {
+        match self {
+            Self::Components(points) => Ok(points),
+            Self::Counts { counts, library_sizes } => project(&counts, &library_sizes, pca, target_sum),
+        }
+    }
+}
+
+/// Counts as principal components, by normalising, log1p and projecting: (n_cells, n_genes) → (n_cells, n_components).
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] if there are other genes.
+pub fn project(counts: &SparseMatrix, library_sizes: &[f64], pca: &Pca, target_sum: f64) -> Result<Array2<f32>> {
+    pca.transform(&log_normalize(counts, library_sizes, target_sum))
 }
 
 /// Generates cells of one condition block by block: `solve` takes what is told of the condition and source points

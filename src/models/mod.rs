@@ -1,5 +1,7 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
+pub mod record;
+pub mod training_data;
 pub mod reference;
 pub mod coordinates;
 mod moments;
@@ -12,10 +14,12 @@ pub mod prompts;
 pub mod minibatch;
 pub mod condition_reader;
 pub mod method;
+pub mod fitted_flow;
 #[cfg(test)]
 mod trial;
 pub mod calmflow;
 pub mod cfm;
+pub mod closed_form;
 pub mod registry;
 pub mod gene_decoder;
 pub mod counts;

@@ -1,18 +1,18 @@
 //! Every method by its name.
 
-use std::collections::HashMap;
-
-use candle_core::{Device, Tensor};
-use ndarray::ArrayView2;
+use candle_core::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::calmflow::{CalmFlow, CalmFlowObjective, CalmFlowParams};
 use super::cfm::{Cfm, CfmObjective, CfmParams, Variant};
-use super::method::{FittedMethod, Fitting};
+use super::closed_form::{ClosedForm, FittedClosedForm};
+use super::fitted_flow::WEIGHTS;
+use super::method::{Begun, FittedMethod, Makes};
 use super::reader::Reader;
+use super::record::Record;
 use super::reference::nearest;
-use crate::conditions::Condition;
+use super::training_data::TrainingData;
 use crate::conditions::prompt::Template;
 use crate::{Error, Result};
 
@@ -29,17 +29,75 @@ pub enum Method {
     CfmOt,
     /// The same with ends paired by entropic optimal transport and a Brownian bridge between them.
     CfmSb,
+    /// Every cell is the mean of the control cells.
+    ControlMean,
+    /// Every cell is the mean of all perturbed cells.
+    PerturbedMean,
+    /// Every cell is the control plus the sum of the single effects.
+    Additive,
+    /// Every cell is the mean that a ridge regression on factors of genes and perturbations tells.
+    Linear,
+    /// Control cells, moved by the sum of the single effects.
+    AdditiveShift,
+    /// Control cells, moved by the estimate with interaction.
+    InteractionShift,
+}
+
+/// What a method has, and flags may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Has {
+    /// Training by gradients: steps, rates, a network.
+    Training,
+    /// A flow: a source, a path, a prompt, a centre.
+    Flow,
+    /// A causal language model.
+    LanguageModel,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Calmflow, Self::Cfm, Self::CfmOt, Self::CfmSb];
+    pub const ALL: [Self; 10] = [
+        Self::Calmflow,
+        Self::Cfm,
+        Self::CfmOt,
+        Self::CfmSb,
+        Self::ControlMean,
+        Self::PerturbedMean,
+        Self::Additive,
+        Self::Linear,
+        Self::AdditiveShift,
+        Self::InteractionShift,
+    ];
 
-    /// The peak learning rate at which it is fitted unless told otherwise: wide layers want a lower one.
-    pub fn learning_rate(self) -> f64 {
+    /// True if the method has it.
+    pub fn has(self, what: Has) -> bool {
+        match what {
+            Has::Training => self.closed_form().is_none(),
+            Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
+            Has::LanguageModel => self == Self::Calmflow,
+        }
+    }
+
+    /// The closed form that it is, if it is one.
+    pub fn closed_form(self) -> Option<ClosedForm> {
+        Some(match self {
+            Self::ControlMean => ClosedForm::ControlMean,
+            Self::PerturbedMean => ClosedForm::PerturbedMean,
+            Self::Additive => ClosedForm::Additive,
+            Self::Linear => ClosedForm::Linear,
+            Self::AdditiveShift => ClosedForm::AdditiveShift,
+            Self::InteractionShift => ClosedForm::InteractionShift,
+            Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb => return None,
+        })
+    }
+
+    /// The peak learning rate at which it is fitted unless told otherwise: wide layers want a lower one. None if nothing is
+    /// trained.
+    pub fn learning_rate(self) -> Option<f64> {
         match self {
-            Self::Calmflow => 2e-3,
-            Self::Cfm | Self::CfmOt | Self::CfmSb => 1e-3,
+            Self::Calmflow => Some(2e-3),
+            Self::Cfm | Self::CfmOt | Self::CfmSb => Some(1e-3),
+            _ => None,
         }
     }
 
@@ -50,7 +108,29 @@ impl Method {
             Self::Cfm => Variant::Cfm.name(),
             Self::CfmOt => Variant::CfmOt.name(),
             Self::CfmSb => Variant::CfmSb.name(),
+            Self::ControlMean => ClosedForm::ControlMean.name(),
+            Self::PerturbedMean => ClosedForm::PerturbedMean.name(),
+            Self::Additive => ClosedForm::Additive.name(),
+            Self::Linear => ClosedForm::Linear.name(),
+            Self::AdditiveShift => ClosedForm::AdditiveShift.name(),
+            Self::InteractionShift => ClosedForm::InteractionShift.name(),
         }
+    }
+
+    /// The method of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] with the nearest names.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name).ok_or_else(|| {
+            let names: Vec<String> = Self::ALL.iter().map(|method| method.name().to_owned()).collect();
+            Error::UnknownName {
+                what: "method".into(),
+                name: name.into(),
+                place: "this version".into(),
+                nearest: nearest(name, names.iter()),
+            }
+        })
     }
 }
 
@@ -61,6 +141,8 @@ pub enum Choices {
     CalmFlow(CalmFlowParams),
     /// Of conditional flow matching.
     Cfm(CfmParams),
+    /// Of a closed form, which has none.
+    ClosedForm(ClosedForm),
 }
 
 impl Choices {
@@ -70,67 +152,66 @@ impl Choices {
         match self {
             Self::CalmFlow(params) => params.check(),
             Self::Cfm(params) => params.check(),
+            Self::ClosedForm(_) => Ok(()),
         }
     }
 
-    /// Cells per training step.
+    /// Cells per training step; none if there are no steps.
     pub fn n_cells(&self) -> usize {
         match self {
             Self::CalmFlow(params) => params.n_cells,
             Self::Cfm(params) => params.n_cells,
+            Self::ClosedForm(_) => 0,
         }
     }
 
-    /// Prepares a fit to training cells on a device.
-    ///
-    /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
+    /// What the fitted method makes: with components, a fit needs a gene decoder too.
+    pub fn makes(&self) -> Makes {
+        match self {
+            Self::CalmFlow(_) | Self::Cfm(_) | Self::ClosedForm(_) => Makes::Components,
+        }
+    }
+
+    /// Lets the method meet the training cells: one that is trained is prepared for it on a device, a closed form is fitted.
     ///
     /// # Errors
     /// Those of the method.
-    pub fn begin(
-        self,
-        embedding: ArrayView2<f32>,
-        conditions: &[Condition],
-        template: Template,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Box<dyn Fitting>> {
+    pub fn begin(self, cells: &TrainingData, template: Template, seed: u64, device: &Device) -> Result<Begun> {
+        let (points, conditions) = (cells.embedding, cells.conditions);
         Ok(match self {
             Self::CalmFlow(params) => {
-                Box::new(CalmFlowObjective::new(embedding, conditions, template, params, seed, device)?)
+                let objective = CalmFlowObjective::new(points, conditions, template, params, seed, device)?;
+                Begun::Training(Box::new(objective))
             }
-            Self::Cfm(params) => Box::new(CfmObjective::new(embedding, conditions, template, params, seed, device)?),
+            Self::Cfm(params) => {
+                Begun::Training(Box::new(CfmObjective::new(points, conditions, template, params, seed, device)?))
+            }
+            Self::ClosedForm(form) => Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, seed)?)),
         })
     }
 }
 
-/// Puts a fitted method together from what a file holds: its name, its choices, what it reads of conditions, its weights.
+/// Puts a fitted method together from what its folder holds: its name, its choices, and its record; weights go to the device.
 ///
 /// # Errors
 /// [`Error::UnknownName`] for an unknown method; [`Error::InvalidParameter`] if the choices are not those of the method;
-/// those of the method if the weights do not fit.
+/// those of the method if the record does not fit.
 pub fn restore(
     name: &str,
     params: serde_json::Value,
-    reader: Reader,
-    tensors: HashMap<String, Tensor>,
+    mut record: Record,
+    device: &Device,
 ) -> Result<Box<dyn FittedMethod>> {
-    let method = Method::ALL.into_iter().find(|method| method.name() == name);
-    match method {
-        Some(Method::Calmflow) => Ok(Box::new(CalmFlow::new(reader, choices(name, params)?, tensors)?)),
-        Some(Method::Cfm | Method::CfmOt | Method::CfmSb) => {
-            Ok(Box::new(Cfm::new(reader, choices(name, params)?, tensors)?))
-        }
-        None => {
-            let names: Vec<String> = Method::ALL.iter().map(|method| method.name().to_owned()).collect();
-            Err(Error::UnknownName {
-                what: "method".into(),
-                name: name.into(),
-                place: "this version".into(),
-                nearest: nearest(name, names.iter()),
-            })
-        }
+    let method = Method::parse(name)?;
+    if let Some(form) = method.closed_form() {
+        return Ok(Box::new(FittedClosedForm::take(form, &mut record)?));
     }
+    let reader = Reader::take(&mut record)?;
+    let weights = record.take_tensors(WEIGHTS, device)?;
+    Ok(match method {
+        Method::Calmflow => Box::new(CalmFlow::new(reader, choices(name, params)?, weights)?),
+        _ => Box::new(Cfm::new(reader, choices(name, params)?, weights)?),
+    })
 }
 
 fn choices<P: DeserializeOwned>(name: &str, params: serde_json::Value) -> Result<P> {

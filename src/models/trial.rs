@@ -6,9 +6,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::method::{Draws, FittedMethod, Fitting};
+use super::fitted_flow::FittedFlow;
+use super::method::{Begun, Draws, FittedMethod, Fitting};
+use super::registry::Choices;
+use super::training_data::{TrainingCounts, TrainingData};
+use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
+use crate::embedding::pca::Pca;
 use crate::language::gradients::Gradients;
 use crate::language::kernels::values;
 use crate::training::{State, TrainingParams, fit};
@@ -38,6 +43,29 @@ pub(super) fn template() -> Template {
 
 pub(super) fn training(n_steps: usize) -> TrainingParams {
     TrainingParams { n_steps, learning_rate: 2e-3, weight_decay: 0.01, clip: 1.0, seed: 3 }
+}
+
+/// Counts of cells that have none.
+struct NoCounts;
+
+impl TrainingCounts for NoCounts {
+    fn library_sizes(&self) -> &[f64] {
+        &[]
+    }
+
+    fn rows(&self, _: &[usize]) -> crate::Result<SparseMatrix> {
+        panic!("these cells have no counts")
+    }
+}
+
+/// Fits a closed form to cells as principal components.
+pub(super) fn begin(choices: Choices, cells: &Array2<f32>, conditions: &[Condition]) -> Box<dyn FittedMethod> {
+    let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
+    let data = TrainingData { embedding: cells.view(), conditions, counts: &NoCounts, pca: &pca, target_sum: 1e4 };
+    match choices.begin(&data, template(), 0, &Device::Cpu).unwrap() {
+        Begun::Fitted(method) => method,
+        Begun::Training(_) => panic!("a closed form is not trained"),
+    }
 }
 
 /// Trains, and returns where the training stands.
@@ -102,7 +130,7 @@ pub(super) fn check_going_on<F: Fitting>(objective: impl Fn() -> F) {
 }
 
 /// The pair has cells in both groups and none between, with the right mean and spread; a seed gives the same cells.
-pub(super) fn check_two_modes(model: &dyn FittedMethod) {
+pub(super) fn check_two_modes(model: &dyn FittedFlow) {
     let name = model.name();
     let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
     let points = generate();
@@ -117,7 +145,7 @@ pub(super) fn check_two_modes(model: &dyn FittedMethod) {
 }
 
 /// More guidance makes the pair differ more from the control, if the model was fitted with hidden conditions.
-pub(super) fn check_guidance(model: &dyn FittedMethod, guidances: &[f32]) {
+pub(super) fn check_guidance(model: &dyn FittedFlow, guidances: &[f32]) {
     let generate = |text: &str, guidance: f32| {
         model.generate(&condition(text), 40, Draws { guidance, ..Draws::default() }, 1).unwrap()
     };
@@ -129,7 +157,7 @@ pub(super) fn check_guidance(model: &dyn FittedMethod, guidances: &[f32]) {
 }
 
 /// An anchor moves all cells of a condition alike, from the mean and spread that the model gives to the estimates.
-pub(super) fn check_anchor(model: &dyn FittedMethod) {
+pub(super) fn check_anchor(model: &dyn FittedFlow) {
     let (guide, pair, name) = (&model.reader().guide, condition("A+B"), model.name());
     let generate = |n_cells: usize, anchor: f32| {
         let draws = Draws { anchor: Some(anchor), ..Draws::default() };
@@ -151,14 +179,14 @@ pub(super) fn check_anchor(model: &dyn FittedMethod) {
 }
 
 /// Without an estimate there is nothing to draw towards.
-pub(super) fn check_refused_anchor(model: &dyn FittedMethod) {
+pub(super) fn check_refused_anchor(model: &dyn FittedFlow) {
     let anchored = Draws { anchor: Some(0.5), ..Draws::default() };
     let error = model.generate(&condition("A"), 5, anchored, 0).unwrap_err().to_string();
     assert!(error.contains("anchor") && error.contains("--centre"), "{error}");
 }
 
 /// A model that never saw a hidden condition refuses guidance.
-pub(super) fn check_refused_guidance(model: &dyn FittedMethod) {
+pub(super) fn check_refused_guidance(model: &dyn FittedFlow) {
     let guided = Draws { guidance: 2.0, ..Draws::default() };
     let error = model.generate(&condition("A"), 5, guided, 0).unwrap_err().to_string();
     assert!(error.contains("--condition-dropout"), "{error}");

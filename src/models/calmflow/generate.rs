@@ -13,7 +13,8 @@ use crate::conditions::Condition;
 use crate::language::kernels::values;
 use crate::language::kv_cache::Cache;
 use crate::language::parameters::{Parameters, device_of};
-use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
+use crate::models::fitted_flow::FittedFlow;
+use crate::models::method::{Draws, generate_in_blocks};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::{Error, Result};
@@ -104,7 +105,7 @@ struct Side {
     centre: Vec<f32>,
 }
 
-impl FittedMethod for CalmFlow {
+impl FittedFlow for CalmFlow {
     fn name(&self) -> &'static str {
         "calmflow"
     }

@@ -19,6 +19,7 @@ use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::prompts::Prompts;
 use crate::models::reader::Reader;
+use crate::models::reference::Choice;
 use crate::numbers::fill_normal;
 use crate::training::optimizer::Slot;
 use crate::training::{Objective, Part, sum_of};
@@ -124,8 +125,8 @@ impl Fitting for CalmFlowObjective {
         slots(&self.parameters, "mixture.gates")
     }
 
-    fn reader(&self) -> &Reader {
-        &self.reader
+    fn choice(&self) -> Option<&Choice> {
+        self.reader.guide.choice()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

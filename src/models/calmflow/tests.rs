@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::language::kernels::values;
 use crate::language::transformer::TransformerParams;
-use crate::models::method::{Draws, FittedMethod, Fitting};
+use crate::models::fitted_flow::FittedFlow;
+use crate::models::method::{Draws, Fitting};
 use crate::models::trial::{self, condition, training};
 use crate::training::{Objective, State, fit};
 

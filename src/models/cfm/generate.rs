@@ -10,7 +10,8 @@ use super::params::CfmParams;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
 use crate::language::parameters::{Parameters, device_of};
-use crate::models::method::{Draws, FittedMethod, generate_in_blocks};
+use crate::models::fitted_flow::FittedFlow;
+use crate::models::method::{Draws, generate_in_blocks};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::models::source::Source;
@@ -65,7 +66,7 @@ impl Cfm {
     }
 }
 
-impl FittedMethod for Cfm {
+impl FittedFlow for Cfm {
     fn name(&self) -> &'static str {
         self.params.variant.name()
     }

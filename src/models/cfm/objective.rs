@@ -16,6 +16,7 @@ use crate::models::condition_reader::slots;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::reader::Reader;
+use crate::models::reference::Choice;
 use crate::training::optimizer::Slot;
 use crate::training::{Objective, Part, sum_of};
 
@@ -94,8 +95,8 @@ impl Fitting for CfmObjective {
         slots(&self.parameters, "gates")
     }
 
-    fn reader(&self) -> &Reader {
-        &self.reader
+    fn choice(&self) -> Option<&Choice> {
+        self.reader.guide.choice()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -5,8 +5,9 @@ use ndarray::Axis;
 
 use super::*;
 use crate::flow::{Solver, Spread};
+use crate::models::fitted_flow::FittedFlow;
 use crate::models::guide::Centre;
-use crate::models::method::{Draws, FittedMethod, Fitting};
+use crate::models::method::{Asked, Draws, FittedMethod, Made};
 use crate::models::registry;
 use crate::models::source::Source;
 use crate::models::trial::{self, condition};
@@ -66,19 +67,26 @@ fn a_fit_goes_on_from_a_saved_state_to_the_same_bytes() {
 fn a_model_put_together_again_gives_the_same_cells() {
     for source in [Source::Noise, Source::Control] {
         let objective = fitted(CfmParams { source, ..params(Variant::CfmOt) }, 5);
-        let model: Box<dyn FittedMethod> = objective.model().unwrap();
-        let (name, params) = (model.name(), model.params().unwrap());
-        let again = registry::restore(name, params.clone(), model.reader().clone(), model.tensors().clone()).unwrap();
-        let generate = |model: &dyn FittedMethod| model.generate(&condition("A"), 70, Draws::default(), 1).unwrap();
-        assert_eq!(generate(&*model), generate(&*again));
+        let model = objective.to_model().unwrap();
+        let (name, params) = (FittedFlow::name(&model), FittedFlow::params(&model).unwrap());
+        let restore = |name: &str| registry::restore(name, params.clone(), model.record().unwrap(), &Device::Cpu);
+        let again = restore(name).unwrap();
+        let condition = condition("A");
+        let asked = Asked { condition: &condition, n_cells: 70, library_sizes: &[], draws: Draws::default(), seed: 1 };
+        let made = |model: &dyn FittedMethod| match model.make(&asked).unwrap() {
+            Made::Components(cells) => cells,
+            Made::Counts { .. } => panic!("a flow makes components"),
+        };
+        assert_eq!(made(&model), made(&*again));
         assert_eq!(again.name(), "cfm-ot");
         if source == Source::Control {
             let mut reader = model.reader().clone();
             reader.controls = None;
-            let error = registry::restore(name, params.clone(), reader, model.tensors().clone()).err().unwrap();
+            let own = CfmParams { source, ..self::params(Variant::CfmOt) };
+            let error = Cfm::new(reader, own, model.tensors().clone()).err().unwrap();
             assert!(error.to_string().contains("control_cells"), "{error}");
         }
-        let broken = registry::restore("cfm2", params, model.reader().clone(), model.tensors().clone()).err().unwrap();
+        let broken = restore("cfm2").err().unwrap();
         assert!(broken.to_string().contains("`cfm2`"), "{broken}");
     }
 }

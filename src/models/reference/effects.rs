@@ -151,6 +151,33 @@ impl Effects {
         self.lookup(&self.perturbed, covariates)
     }
 
+    /// The mean of all perturbed training cells with these covariates; where nothing was perturbed, control + the mean over
+    /// all other covariates of (perturbed − control): (n_dims).
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] if there are no control cells with these covariates; [`Error::TooFew`] if nothing was perturbed
+    /// anywhere.
+    pub fn perturbed_mean_or_elsewhere(&self, covariates: &Covariates) -> Result<Array1<f32>> {
+        let control = self.control_mean(covariates)?;
+        if let Some(mean) = self.perturbed.get(covariates) {
+            return Ok(mean.clone());
+        }
+        let changes: Vec<Array1<f32>> = self
+            .perturbed
+            .iter()
+            .map(|(elsewhere, mean)| Ok(mean - &self.control_mean(elsewhere)?))
+            .collect::<Result<_>>()?;
+        if changes.is_empty() {
+            return Err(Error::TooFew {
+                what: "perturbed training cells".into(),
+                needed: 1,
+                got: 0,
+                hint: "hold fewer conditions out".into(),
+            });
+        }
+        Ok(changes.iter().fold(control, |mean, change| mean + change / changes.len() as f32))
+    }
+
     /// The additive estimate control + Σ δ: (n_dims).
     ///
     /// # Errors
@@ -257,6 +284,18 @@ mod tests {
         let effects = Effects::fit(values.view(), &conditions, &training).unwrap();
         assert_eq!(effects.additive(&condition("A+B")).unwrap(), arr1(&[3.0, 5.0]));
         assert_eq!(effects.perturbed_mean(&BTreeMap::new()).unwrap(), arr1(&[2.0, 3.0]));
+    }
+
+    #[test]
+    fn where_nothing_was_perturbed_the_mean_change_of_other_covariates_is_taken() {
+        let conditions = ["control | t=x", "A | t=x", "control | t=y", "B | t=y", "control | t=z"];
+        let conditions = conditions.map(|text| Condition::parse(text, "control").unwrap());
+        let values = arr2(&[[1.0], [3.0], [10.0], [16.0], [100.0]]);
+        let effects = Effects::fit(values.view(), &conditions, &[true; 5]).unwrap();
+        let mean = |place: usize| effects.perturbed_mean_or_elsewhere(&conditions[place].covariates).unwrap();
+        assert_eq!([mean(0), mean(2), mean(4)], [arr1(&[3.0]), arr1(&[16.0]), arr1(&[104.0])]);
+        let controls = Effects::fit(values.slice(ndarray::s![..1, ..]), &conditions[..1], &[true]).unwrap();
+        assert!(controls.perturbed_mean_or_elsewhere(&conditions[0].covariates).is_err());
     }
 
     #[test]

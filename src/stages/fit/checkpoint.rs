@@ -79,19 +79,6 @@ impl Checkpoint {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Removes the file, if there is one.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn remove(&self) -> Result<()> {
-        match std::fs::remove_file(&self.path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Io { path: self.path.clone(), source })
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// A digest of everything that decides the numbers of a fit: the device in use, however it was asked for.

@@ -16,13 +16,15 @@ pub use params::FitParams;
 
 use self::checkpoint::Checkpoint;
 use self::screen::Screen;
+use self::validation::Validation;
 use crate::Result;
 use crate::conditions::prompt::Template;
 use crate::io::{atomic, digest, model_folder};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
+use crate::models::method::{Begun, FittedMethod, Fitting, Makes};
 use crate::models::reference::{Choice, Tried};
-use crate::training::{Progress, State};
+use crate::training::{Progress, State, TrainingParams};
 
 /// Told while a fit runs.
 pub trait Watcher {
@@ -50,30 +52,89 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let template = Template::parse(&prompt, covariates)?;
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
+    let choices = params.choices()?;
     // First, so that counts that cannot be used are told before hours of training.
-    let decoder_params =
-        GeneDecoderParams { target_sum: screen.settings.target_sum, seed: params.seed, ..GeneDecoderParams::default() };
-    let (gene_decoder, n_decoder_cells) = screen.fit_gene_decoder(&decoder_params)?;
-    watcher.say(&format!("fitted the gene decoder to {n_decoder_cells} cells"));
+    let gene_decoder = match choices.makes() {
+        Makes::Counts => None,
+        Makes::Components => {
+            let target_sum = screen.settings.target_sum;
+            let own = GeneDecoderParams { target_sum, seed: params.seed, ..GeneDecoderParams::default() };
+            let fitted = screen.fit_gene_decoder(&own)?;
+            watcher.say(&format!("fitted the gene decoder to {} cells", fitted.1));
+            Some(fitted)
+        }
+    };
+    let (gene_decoder, n_decoder_cells) = gene_decoder.unzip();
 
-    let (cells, conditions) = (screen.embedding.view(), &screen.conditions);
-    let fitting = params.choices()?.begin(cells, conditions, template, params.seed, &device)?;
-    let n_cells = conditions.len();
-    // The objective has cells of its own.
+    let n_cells = screen.conditions.len();
+    let begun = choices.begin(&screen.training_data(), template, params.seed, &device)?;
+    // The method has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
-    let choice = fitting.reader().guide.choice().cloned();
-    if let Some(choice) = &choice {
-        watcher.say(&describe(choice));
+    let input_sha256 = digest::sha256(&params.input)?;
+    let fitted = match begun {
+        Begun::Fitted(method) => {
+            tell(method.choice(), watcher);
+            watcher.say(&format!("`{}` is a closed form: fitted", method.name()));
+            Trained::closed_form(method)
+        }
+        Begun::Training(fitting) => {
+            tell(fitting.choice(), watcher);
+            let checkpoint = Checkpoint::new(params, &device, &input_sha256)?;
+            train_to_the_end(params, &*fitting, n_cells, screen.validation.take(), &checkpoint, watcher)?
+        }
+    };
+    let model = FittedModel {
+        gene_decoder,
+        pca: screen.pca,
+        genes: screen.genes,
+        known: screen.known,
+        settings: screen.settings,
+        history: fitted.history,
+        provenance: json!({
+            "input_sha256": input_sha256,
+            "seed": params.seed,
+            "training": fitted.training,
+            "best_step": fitted.best_step,
+            "n_weights": fitted.n_weights,
+            "gene_decoder_cells": n_decoder_cells,
+            "interaction": fitted.method.choice(),
+        }),
+        method: fitted.method,
+    };
+    atomic::folder(&params.output, |folder| model_folder::write(folder, &model))?;
+    crate::io::checkpoint::remove(&params.output)
+}
+
+/// A fitted method, and how it came about.
+struct Trained {
+    method: Box<dyn FittedMethod>,
+    history: BTreeMap<String, Vec<f64>>,
+    training: Option<TrainingParams>,
+    best_step: Option<usize>,
+    n_weights: usize,
+}
+
+impl Trained {
+    fn closed_form(method: Box<dyn FittedMethod>) -> Self {
+        Self { method, history: BTreeMap::new(), training: None, best_step: None, n_weights: 0 }
     }
-    let mut validation = screen.validation.take();
+}
+
+/// Trains a method until all steps are done.
+fn train_to_the_end(
+    params: &FitParams,
+    fitting: &dyn Fitting,
+    n_cells: usize,
+    mut validation: Option<Validation>,
+    checkpoint: &Checkpoint,
+    watcher: &dyn Watcher,
+) -> Result<Trained> {
     if let Some(validation) = &validation {
         let names: Vec<String> = validation.conditions().map(ToString::to_string).collect();
         watcher.say(&format!("{} conditions judge the model as it learns: {}", names.len(), names.join(", ")));
     }
     let mut state = State::with_average(fitting.slots(), params.average)?;
-    let input_sha256 = digest::sha256(&params.input)?;
-    let checkpoint = Checkpoint::new(params, &device, &input_sha256)?;
-    let training = train::train(params, &*fitting, n_cells, &mut state, validation.as_mut(), &checkpoint, watcher)?;
+    let training = train::train(params, fitting, n_cells, &mut state, validation.as_mut(), checkpoint, watcher)?;
     let best_step = match &validation {
         Some(validation) => validation.restore_best(&mut state)?,
         None => {
@@ -84,32 +145,20 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     if let Some(step) = best_step {
         watcher.say(&format!("the weights after step {step} told them best"));
     }
-
     let mut history = BTreeMap::from([
         ("step".to_owned(), (1..=state.step).map(|step| step as f64).collect()),
         ("loss".to_owned(), state.losses.clone()),
     ]);
     history.extend(validation.iter().flat_map(|validation| validation.history(state.step)));
-    let model = FittedModel {
-        method: fitting.model()?,
-        gene_decoder,
-        pca: screen.pca,
-        genes: screen.genes,
-        known: screen.known,
-        settings: screen.settings,
-        history,
-        provenance: json!({
-            "input_sha256": input_sha256,
-            "seed": params.seed,
-            "training": training,
-            "best_step": best_step,
-            "n_weights": state.n_weights(),
-            "gene_decoder_cells": n_decoder_cells,
-            "interaction": choice,
-        }),
-    };
-    atomic::folder(&params.output, |folder| model_folder::write(folder, &model))?;
-    checkpoint.remove()
+    let n_weights = state.n_weights();
+    Ok(Trained { method: fitting.model()?, history, training: Some(training), best_step, n_weights })
+}
+
+/// Tells the rule of combination, where there is one.
+fn tell(choice: Option<&Choice>, watcher: &dyn Watcher) {
+    if let Some(choice) = choice {
+        watcher.say(&describe(choice));
+    }
 }
 
 /// The rule of combination in words, with the errors of all that were tried.

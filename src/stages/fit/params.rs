@@ -13,7 +13,7 @@ use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
 use crate::models::coordinates::Coordinates;
 use crate::models::guide::Centre;
-use crate::models::registry::{Choices, Method};
+use crate::models::registry::{Choices, Has, Method};
 use crate::models::source::Source;
 use crate::training::TrainingParams;
 use crate::{Error, Result};
@@ -151,14 +151,75 @@ impl FitParams {
     /// # Errors
     /// [`Error::InvalidParameter`] for a choice that the method does not have or that cannot work.
     pub fn choices(&self) -> Result<Choices> {
+        self.refuse_foreign()?;
         let choices = match self.method {
             Method::Calmflow => Choices::CalmFlow(self.calmflow()),
             Method::Cfm => Choices::Cfm(self.cfm(Variant::Cfm)?),
             Method::CfmOt => Choices::Cfm(self.cfm(Variant::CfmOt)?),
             Method::CfmSb => Choices::Cfm(self.cfm(Variant::CfmSb)?),
+            Method::ControlMean
+            | Method::PerturbedMean
+            | Method::Additive
+            | Method::Linear
+            | Method::AdditiveShift
+            | Method::InteractionShift => self.method.closed_form().map_or_else(
+                || refuse("method", self.method.name(), "it is no closed form"),
+                |form| Ok(Choices::ClosedForm(form)),
+            )?,
         };
         choices.check()?;
         Ok(choices)
+    }
+
+    /// The choices that were made, as far as can be told, with what a method must have for them.
+    fn made(&self) -> [(&'static str, Has, bool); 32] {
+        let own = Self::default();
+        [
+            ("steps", Has::Training, self.steps.is_some()),
+            ("budget", Has::Training, self.budget_seconds.is_some()),
+            ("resume", Has::Training, self.resume),
+            ("width", Has::Training, self.width.is_some()),
+            ("layers", Has::Training, self.layers.is_some()),
+            ("cells-per-step", Has::Training, self.cells_per_step.is_some()),
+            ("learning-rate", Has::Training, self.learning_rate.is_some()),
+            ("weight-decay", Has::Training, self.weight_decay != own.weight_decay),
+            ("average", Has::Training, self.average != own.average),
+            ("validation-conditions", Has::Training, self.validation_conditions > 0),
+            ("validation-split", Has::Training, self.validation_split),
+            ("checkpoint-every", Has::Training, self.checkpoint_every != own.checkpoint_every),
+            ("prompt", Has::Flow, self.prompt.is_some()),
+            ("centre", Has::Flow, self.centre != own.centre),
+            ("coordinates", Has::Flow, self.coordinates.is_some()),
+            ("no-inputs", Has::Flow, self.inputs != own.inputs),
+            ("source", Has::Flow, self.source != own.source),
+            ("coupling", Has::Flow, self.coupling.is_some()),
+            ("sigma", Has::Flow, self.sigma.is_some()),
+            ("condition-dropout", Has::Flow, self.condition_dropout != own.condition_dropout),
+            ("prompts-per-step", Has::Flow, self.prompts_per_step.is_some()),
+            ("decoder", Has::LanguageModel, self.decoder.is_some()),
+            ("prompt-use", Has::LanguageModel, self.prompt_use.is_some()),
+            ("heads", Has::LanguageModel, self.heads.is_some()),
+            ("time-steps", Has::LanguageModel, self.time_steps.is_some()),
+            ("spatial-tokens", Has::LanguageModel, self.spatial_tokens.is_some()),
+            ("trajectories", Has::LanguageModel, self.trajectories.is_some()),
+            ("mixture-components", Has::LanguageModel, self.mixture_components.is_some()),
+            ("window", Has::LanguageModel, self.window.is_some()),
+            ("history-noise", Has::LanguageModel, self.history_noise.is_some()),
+            ("evidence", Has::LanguageModel, self.evidence),
+            ("beta", Has::LanguageModel, self.beta.is_some()),
+        ]
+    }
+
+    /// Fails if a choice was made that the method does not have.
+    fn refuse_foreign(&self) -> Result<()> {
+        let foreign = self.made().into_iter().find(|(_, needs, made)| *made && !self.method.has(*needs));
+        let Some((name, needs, _)) = foreign else { return Ok(()) };
+        let reason = match needs {
+            Has::Training => "is a closed form and trains nothing; leave it away",
+            Has::Flow => "is no flow and has none; leave it away",
+            Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
+        };
+        refuse(name, "given", &format!("method `{}` {reason}", self.method.name()))
     }
 
     fn calmflow(&self) -> CalmFlowParams {
@@ -203,26 +264,6 @@ impl FitParams {
     }
 
     fn cfm(&self, variant: Variant) -> Result<CfmParams> {
-        let foreign = [
-            ("decoder", self.decoder.is_some()),
-            ("prompt-use", self.prompt_use.is_some()),
-            ("heads", self.heads.is_some()),
-            ("time-steps", self.time_steps.is_some()),
-            ("spatial-tokens", self.spatial_tokens.is_some()),
-            ("trajectories", self.trajectories.is_some()),
-            ("mixture-components", self.mixture_components.is_some()),
-            ("window", self.window.is_some()),
-            ("history-noise", self.history_noise.is_some()),
-            ("evidence", self.evidence),
-            ("beta", self.beta.is_some()),
-        ];
-        if let Some((name, _)) = foreign.into_iter().find(|(_, given)| *given) {
-            return Err(Error::InvalidParameter {
-                name: name.into(),
-                value: "given".into(),
-                reason: format!("method `{}` has none; leave it away, or fit with --method calmflow", variant.name()),
-            });
-        }
         if let Some(coupling) = self.coupling.filter(|coupling| *coupling != variant.coupling()) {
             let fitting = [Variant::Cfm, Variant::CfmOt, Variant::CfmSb].map(|one| (one.coupling(), one.name()));
             let fitting = fitting.iter().find(|(of, _)| *of == coupling).map_or("", |(_, name)| name);
@@ -251,11 +292,11 @@ impl FitParams {
         })
     }
 
-    /// The choices of the training; the number of steps is 0 where a budget decides it.
+    /// The choices of the training; the number of steps is 0 where a budget decides it, the learning rate where nothing is trained.
     pub fn training(&self) -> TrainingParams {
         TrainingParams {
             n_steps: self.steps.unwrap_or(0),
-            learning_rate: self.learning_rate.unwrap_or(self.method.learning_rate()),
+            learning_rate: self.learning_rate.or(self.method.learning_rate()).unwrap_or(0.0),
             weight_decay: self.weight_decay,
             clip: 1.0,
             seed: self.seed,
@@ -272,7 +313,7 @@ impl FitParams {
             return refuse("steps", "0", "at least one step is needed");
         }
         for (name, value) in
-            [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.training().learning_rate)]
+            [("budget", self.budget_seconds.unwrap_or(1.0)), ("learning-rate", self.learning_rate.unwrap_or(1.0))]
         {
             if !(value > 0.0 && value.is_finite()) {
                 return refuse(name, value, "it must be above zero");

@@ -6,11 +6,13 @@ use ndarray::{Array2, Axis};
 
 use super::FitParams;
 use super::validation::Validation;
+use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::embedding::pca::Pca;
 use crate::io::h5ad::Partial;
 use crate::models::fitted::Known;
 use crate::models::gene_decoder::{GeneDecoder, GeneDecoderParams};
+use crate::models::training_data::{TrainingCounts, TrainingData};
 use crate::prepared::{COUNTS, EMBEDDING, Prepared, Settings};
 use crate::{Error, Result};
 
@@ -65,20 +67,41 @@ impl Screen {
         })
     }
 
+    /// What a method is given.
+    pub(super) fn training_data(&self) -> TrainingData<'_> {
+        TrainingData {
+            embedding: self.embedding.view(),
+            conditions: &self.conditions,
+            counts: self,
+            pca: &self.pca,
+            target_sum: self.settings.target_sum,
+        }
+    }
+
     /// Fits the gene decoder, and returns it with the number of cells that it was fitted to.
     ///
     /// # Errors
     /// Those of reading and of [`GeneDecoder::fit`].
     pub(super) fn fit_gene_decoder(&self, params: &GeneDecoderParams) -> Result<(GeneDecoder, usize)> {
         let cells = params.cells(self.rows.len());
-        let rows: Vec<usize> = cells.iter().map(|&cell| self.rows[cell]).collect();
-        let counts = self.file.layer_rows(COUNTS, &rows)?;
+        let counts = TrainingCounts::rows(self, &cells)?;
         let sizes: Vec<f64> = cells.iter().map(|&cell| self.library_sizes[cell]).collect();
         let decoder = match cells.len() == self.rows.len() {
             true => GeneDecoder::fit(self.embedding.view(), &counts, &sizes, params)?,
             false => GeneDecoder::fit(self.embedding.select(Axis(0), &cells).view(), &counts, &sizes, params)?,
         };
         Ok((decoder, cells.len()))
+    }
+}
+
+impl TrainingCounts for Screen {
+    fn library_sizes(&self) -> &[f64] {
+        &self.library_sizes
+    }
+
+    fn rows(&self, cells: &[usize]) -> Result<SparseMatrix> {
+        let rows: Vec<usize> = cells.iter().map(|&cell| self.rows[cell]).collect();
+        self.file.layer_rows(COUNTS, &rows)
     }
 }
 

@@ -10,10 +10,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::FitParams;
 use crate::conditions::{Condition, Perturbation};
+use crate::embedding::pca::Pca;
 use crate::metrics::energy::energy;
 use crate::metrics::mmd::{gamma_median, mmd2_rbf};
 use crate::metrics::spread::std_ratio;
-use crate::models::method::{Draws, Fitting};
+use crate::models::method::{Asked, Draws, Fitting};
 use crate::prepared::Prepared;
 use crate::training::State;
 use crate::{Error, Result};
@@ -34,6 +35,8 @@ const COLUMNS: [&str; 5] =
 struct Held {
     condition: Condition,
     cells: Array2<f32>,
+    /// Of control cells, in turn, for as many cells.
+    library_sizes: Vec<f64>,
     gamma: f64,
     energy_of_control: f64,
     mmd_of_control: f64,
@@ -45,6 +48,8 @@ struct Held {
 /// for a model that predicts no effect, 0 for the truth. Neither distance rewards cells that vary too little.
 pub(super) struct Validation {
     held: Vec<Held>,
+    pca: Pca,
+    target_sum: f64,
     seed: u64,
     /// Rows of [`COLUMNS`].
     judgements: Vec<[f64; COLUMNS.len()]>,
@@ -65,32 +70,42 @@ impl Validation {
             true => marked(prepared)?,
             false => choose(prepared, params.validation_conditions, params.seed)?,
         };
+        let sizes = prepared.library_sizes()?;
         let mut held = Vec::with_capacity(chosen.len());
-        for (condition, mut rows) in chosen {
+        for (condition, rows) in chosen {
             rows.iter().for_each(|&row| prepared.is_training[row] = false);
             let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
-            let mut sample = |rows: &mut Vec<usize>| {
+            let mut sample = |mut rows: Vec<usize>| {
                 rows.shuffle(&mut rng);
                 rows.truncate(MOST_CELLS);
-                prepared.embedding().select(Axis(0), rows)
+                rows
             };
-            let cells = sample(&mut rows);
+            let cells = prepared.embedding().select(Axis(0), &sample(rows));
             let is_its_control = |row: &usize| {
                 let other = &prepared.conditions[*row];
                 other.perturbation.is_control() && other.covariates == condition.covariates
             };
-            let control = sample(&mut prepared.training_rows().into_iter().filter(is_its_control).collect());
+            let controls = sample(prepared.training_rows().into_iter().filter(is_its_control).collect());
+            let control = prepared.embedding().select(Axis(0), &controls);
             let gamma = gamma_median(cells.view())?;
             let least = f64::from(f32::EPSILON);
             held.push(Held {
                 energy_of_control: energy(cells.view(), control.view())?.max(least),
                 mmd_of_control: mmd2_rbf(cells.view(), control.view(), gamma)?.max(least),
+                library_sizes: controls.iter().cycle().take(cells.nrows()).map(|&row| sizes[row]).collect(),
                 condition,
                 cells,
                 gamma,
             });
         }
-        Ok(Some(Self { held, seed: params.seed, judgements: Vec::new(), best: HashMap::new() }))
+        Ok(Some(Self {
+            held,
+            pca: prepared.pca()?,
+            target_sum: prepared.settings.target_sum,
+            seed: params.seed,
+            judgements: Vec::new(),
+            best: HashMap::new(),
+        }))
     }
 
     /// The conditions.
@@ -137,7 +152,14 @@ impl Validation {
         let model = fitting.model()?;
         let mut sums = [0.0; 4];
         for held in &self.held {
-            let generated = model.generate(&held.condition, held.cells.nrows(), Draws::default(), self.seed)?;
+            let asked = Asked {
+                condition: &held.condition,
+                n_cells: held.cells.nrows(),
+                library_sizes: &held.library_sizes,
+                draws: Draws::default(),
+                seed: self.seed,
+            };
+            let generated = model.make(&asked)?.into_components(&self.pca, self.target_sum)?;
             let (real, generated) = (held.cells.view(), generated.view());
             let (energy, mmd) = (energy(real, generated)?, mmd2_rbf(real, generated, held.gamma)?);
             let score = 0.5 * (energy / held.energy_of_control + mmd / held.mmd_of_control);

@@ -4,7 +4,7 @@ mod cell_eval;
 mod cells;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -194,14 +194,17 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
 
 /// What made the file; the places of files do not go into it, their content does.
 fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
-    let weights = digest::sha256(&Path::new(&params.model).join("weights.safetensors"))?;
+    let mut files = BTreeMap::new();
+    for name in model_folder::method_files(&params.model)? {
+        files.insert(name.clone(), digest::sha256(&params.model.join(name))?);
+    }
     Ok(json!({
         "method": model.method.name(),
         "version": env!("CARGO_PKG_VERSION"),
         "model": model.method.params()?,
-        "prompt": model.method.reader().template.text(),
+        "prompt": model.method.prompt(),
         "fit": model.provenance,
-        "weights_sha256": weights,
+        "files_sha256": files,
         "perturbations": params.perturbations,
         "held_out": params.held_out,
         "covariates": params.covariates,

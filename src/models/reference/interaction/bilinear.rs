@@ -6,7 +6,7 @@ use faer::{Mat, Side};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
-use super::algebra::{mean_square, pairs, ridge, stack, symmetric_products};
+use super::super::algebra::{mean_square, pairs, ridge, stack, symmetric_products};
 use super::numbers;
 use crate::conditions::Perturbation;
 use crate::{Error, Result};

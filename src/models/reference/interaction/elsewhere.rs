@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::algebra::{mean_square, solve, stack};
+use super::super::algebra::{mean_square, solve, stack};
 use super::likeness::Likeness;
 use super::strata::{Covariates, Strata};
 use crate::Result;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::algebra::{mean_square, ridge, solve, stack, symmetric_products};
+use super::super::algebra::{mean_square, ridge, solve, stack, symmetric_products};
 use super::numbers;
 use crate::Result;
 use crate::conditions::Perturbation;

@@ -1,6 +1,5 @@
 //! The mean of an unseen combination in closed form: effects shrunk over covariates, and interactions.
 
-mod algebra;
 mod bilinear;
 mod choice;
 mod elsewhere;

@@ -16,7 +16,7 @@ pub(super) fn solve(matrix: ArrayView2<f64>, right: ArrayView2<f64>) -> Result<A
     let matrix = Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[[i, j]]);
     let factor = matrix.llt(Side::Lower).map_err(|source| {
         let reason = std::io::Error::other(format!("{source:?}"));
-        Error::backend("solving for an interaction", reason)
+        Error::backend("solving for an estimate", reason)
     })?;
     let solved = factor.solve(Mat::from_fn(right.nrows(), right.ncols(), |i, j| right[[i, j]]));
     Ok(Array2::from_shape_fn(right.dim(), |(i, j)| solved[(i, j)]))
