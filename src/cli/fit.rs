@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::fit_names::{CentreOn, CoordinatesAre, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf};
+use super::fit_names::{
+    CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf,
+};
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
 
@@ -58,17 +60,18 @@ struct Choices {
     /// Do not tell the network that estimate in numbers.
     #[arg(long)]
     no_inputs: bool,
-    /// Where flows start.
-    #[arg(long, value_enum, default_value_t = SourceOf::Noise)]
-    source: SourceOf,
+    /// What cells are made from: where flows start, or whose latents scvi decodes [default: noise; control with scvi].
+    #[arg(long, value_enum)]
+    source: Option<SourceOf>,
     /// How source points are paired with the cells of their condition in a minibatch [default: independent; exact is
     /// cfm-ot's own, entropic cfm-sb's].
     #[arg(long, value_enum)]
     coupling: Option<CouplingBy>,
-    /// Numbers per token of the language model, or per layer of the velocity field [default: 64; 256 with cfm].
+    /// Numbers per token of the language model, or per hidden layer [default: 64; 256 with cfm, 128 with
+    /// scvi and cpa].
     #[arg(long, value_name = "N")]
     width: Option<usize>,
-    /// Blocks of the network [default: 2; 3 with cfm].
+    /// Blocks of the network [default: 2; 3 with cfm, 1 with scvi].
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
     /// Noise of the path between source and cell; 0 is the straight path [default: 0.5 with calmflow's mixture decoder and
@@ -84,7 +87,7 @@ struct Choices {
     /// Conditions per training step [default: 32; 8 where cells are paired by transport].
     #[arg(long, value_name = "N")]
     prompts_per_step: Option<usize>,
-    /// Peak learning rate [default: 2e-3; 1e-3 with cfm].
+    /// Peak learning rate [default: 2e-3 with calmflow, else 1e-3].
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
     /// Weight decay.
@@ -102,6 +105,23 @@ struct Choices {
     validation_split: bool,
     #[command(flatten)]
     calmflow: CalmFlowChoices,
+    #[command(flatten)]
+    counts: CountChoices,
+}
+
+/// The choices that only methods on counts have.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of --method scvi and cpa")]
+struct CountChoices {
+    /// The law of a count [default: nb].
+    #[arg(long, value_enum)]
+    likelihood: Option<CountsBy>,
+    /// Numbers of a latent [default: 10 with scvi, 32 with cpa].
+    #[arg(long, value_name = "N")]
+    latent: Option<usize>,
+    /// How much cpa's encoder minds what the adversaries know of perturbation and covariates [default: 1].
+    #[arg(long, value_name = "WEIGHT")]
+    adversary: Option<f64>,
 }
 
 /// The choices that only a CaLMFlow has.
@@ -147,7 +167,7 @@ impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
         let choices = self.choices;
-        let calmflow = choices.calmflow;
+        let (calmflow, counts) = (choices.calmflow, choices.counts);
         let params = FitParams {
             input: self.input,
             output: self.output,
@@ -161,7 +181,7 @@ impl Arguments {
             centre: choices.centre.into(),
             coordinates: choices.coordinates.map(Into::into),
             inputs: !choices.no_inputs,
-            source: choices.source.into(),
+            source: choices.source.map(Into::into),
             coupling: choices.coupling.map(Into::into),
             width: choices.width,
             layers: choices.layers,
@@ -176,6 +196,9 @@ impl Arguments {
             evidence: calmflow.evidence,
             condition_dropout: choices.condition_dropout,
             beta: calmflow.beta,
+            likelihood: counts.likelihood.map(Into::into),
+            latent: counts.latent,
+            adversary: counts.adversary,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,

@@ -18,6 +18,8 @@ mod encoded;
 mod decoder;
 mod data;
 mod kept;
+#[cfg(test)]
+pub(super) mod trial;
 
 pub use cells::{Batch, CountCells};
 pub use codes::Codes;

@@ -43,7 +43,7 @@ impl Cpa {
     }
 
     /// What the codes of a condition add to a basal state: (n_latent).
-    fn shift(&self, codes: &[u32]) -> Result<Vec<f32>> {
+    pub(super) fn shift(&self, codes: &[u32]) -> Result<Vec<f32>> {
         if codes.is_empty() {
             return Ok(vec![0.0; self.params.n_latent]);
         }

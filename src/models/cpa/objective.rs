@@ -20,10 +20,10 @@ const CELLS_PER_PART: usize = 32;
 
 /// A CPA that is being fitted.
 pub struct CpaObjective {
-    params: CpaParams,
-    data: CountData,
-    network: Network,
-    adversaries: Adversaries,
+    pub(super) params: CpaParams,
+    pub(super) data: CountData,
+    pub(super) network: Network,
+    pub(super) adversaries: Adversaries,
     parameters: Parameters,
     device: Device,
 }

@@ -12,8 +12,11 @@ use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
 use crate::models::coordinates::Coordinates;
+use crate::models::counts::CountLikelihood;
+use crate::models::cpa::CpaParams;
 use crate::models::guide::Centre;
 use crate::models::registry::{Choices, Has, Method};
+use crate::models::scvi::ScviParams;
 use crate::models::source::Source;
 use crate::training::TrainingParams;
 use crate::{Error, Result};
@@ -46,8 +49,8 @@ pub struct FitParams {
     pub coordinates: Option<Coordinates>,
     /// Whether that estimate is told to the network in numbers.
     pub inputs: bool,
-    /// Where flows start.
-    pub source: Source,
+    /// What cells are made from: where flows start, or what latents are (scvi).
+    pub source: Option<Source>,
     /// How source points are paired with cells; the variants of cfm have their own.
     pub coupling: Option<Coupling>,
     /// Numbers per token of the language model, or per layer of the velocity field.
@@ -76,6 +79,12 @@ pub struct FitParams {
     pub condition_dropout: f64,
     /// Weight of the variational decoder's divergence (calmflow).
     pub beta: Option<f64>,
+    /// The law of a count (scvi, cpa).
+    pub likelihood: Option<CountLikelihood>,
+    /// Numbers of a latent (scvi, cpa).
+    pub latent: Option<usize>,
+    /// How much the encoder minds what the adversaries know (cpa).
+    pub adversary: Option<f64>,
     /// Cells per training step.
     pub cells_per_step: Option<usize>,
     /// Conditions per training step.
@@ -115,7 +124,7 @@ impl Default for FitParams {
             centre: Centre::Interaction,
             coordinates: None,
             inputs: true,
-            source: Source::default(),
+            source: None,
             coupling: None,
             width: None,
             layers: None,
@@ -130,6 +139,9 @@ impl Default for FitParams {
             evidence: false,
             condition_dropout: 0.0,
             beta: None,
+            likelihood: None,
+            latent: None,
+            adversary: None,
             cells_per_step: None,
             prompts_per_step: None,
             learning_rate: None,
@@ -157,6 +169,8 @@ impl FitParams {
             Method::Cfm => Choices::Cfm(self.cfm(Variant::Cfm)?),
             Method::CfmOt => Choices::Cfm(self.cfm(Variant::CfmOt)?),
             Method::CfmSb => Choices::Cfm(self.cfm(Variant::CfmSb)?),
+            Method::Scvi => Choices::Scvi(self.scvi()),
+            Method::Cpa => Choices::Cpa(self.cpa()),
             Method::ControlMean
             | Method::PerturbedMean
             | Method::Additive
@@ -172,7 +186,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 32] {
+    fn made(&self) -> [(&'static str, Has, bool); 35] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -191,7 +205,7 @@ impl FitParams {
             ("centre", Has::Flow, self.centre != own.centre),
             ("coordinates", Has::Flow, self.coordinates.is_some()),
             ("no-inputs", Has::Flow, self.inputs != own.inputs),
-            ("source", Has::Flow, self.source != own.source),
+            ("source", Has::Source, self.source.is_some()),
             ("coupling", Has::Flow, self.coupling.is_some()),
             ("sigma", Has::Flow, self.sigma.is_some()),
             ("condition-dropout", Has::Flow, self.condition_dropout != own.condition_dropout),
@@ -207,6 +221,9 @@ impl FitParams {
             ("history-noise", Has::LanguageModel, self.history_noise.is_some()),
             ("evidence", Has::LanguageModel, self.evidence),
             ("beta", Has::LanguageModel, self.beta.is_some()),
+            ("likelihood", Has::Counts, self.likelihood.is_some()),
+            ("latent", Has::Counts, self.latent.is_some()),
+            ("adversary", Has::Adversary, self.adversary.is_some()),
         ]
     }
 
@@ -217,6 +234,9 @@ impl FitParams {
         let reason = match needs {
             Has::Training => "is a closed form and trains nothing; leave it away",
             Has::Flow => "is no flow and has none; leave it away",
+            Has::Source => "has no choice of it; leave it away",
+            Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
+            Has::Adversary => "has none; leave it away, or fit with --method cpa",
             Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
         };
         refuse(name, "given", &format!("method `{}` {reason}", self.method.name()))
@@ -239,7 +259,7 @@ impl FitParams {
             centre: self.centre,
             coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
-            source: self.source,
+            source: self.source.unwrap_or_default(),
             coupling,
             prompt_use: self.prompt_use.unwrap_or(own.prompt_use),
             transformer: TransformerParams {
@@ -281,7 +301,7 @@ impl FitParams {
             centre: self.centre,
             coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
-            source: self.source,
+            source: self.source.unwrap_or_default(),
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             sigma: self.sigma.unwrap_or(own.sigma),
@@ -290,6 +310,32 @@ impl FitParams {
             n_prompts: self.prompts_per_step.unwrap_or(own.n_prompts),
             ..own
         })
+    }
+
+    fn scvi(&self) -> ScviParams {
+        let own = ScviParams::default();
+        ScviParams {
+            likelihood: self.likelihood.unwrap_or(own.likelihood),
+            source: self.source.unwrap_or(own.source),
+            n_latent: self.latent.unwrap_or(own.n_latent),
+            width: self.width.unwrap_or(own.width),
+            n_layers: self.layers.unwrap_or(own.n_layers),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            ..own
+        }
+    }
+
+    fn cpa(&self) -> CpaParams {
+        let own = CpaParams::default();
+        CpaParams {
+            likelihood: self.likelihood.unwrap_or(own.likelihood),
+            n_latent: self.latent.unwrap_or(own.n_latent),
+            width: self.width.unwrap_or(own.width),
+            n_layers: self.layers.unwrap_or(own.n_layers),
+            adversary: self.adversary.unwrap_or(own.adversary),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            ..own
+        }
     }
 
     /// The choices of the training; the number of steps is 0 where a budget decides it, the learning rate where nothing is trained.
