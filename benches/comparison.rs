@@ -100,7 +100,7 @@ fn formulations() -> Vec<Setting> {
         setting("straight path", |params| params.sigma = Some(0.0)),
         setting("coupling exact", |params| params.coupling = Some(Coupling::Exact)),
         setting("coupling entropic", |params| params.coupling = Some(Coupling::Entropic)),
-        setting("source control", |params| params.source = Some(Source::Control)),
+        setting("source control", |params| params.source = Source::Control),
         setting("time steps 2", |params| params.time_steps = Some(2)),
         setting("time steps 8", |params| params.time_steps = Some(8)),
         setting("spatial tokens 2", |params| params.spatial_tokens = Some(2)),

@@ -60,9 +60,9 @@ struct Choices {
     /// Do not tell the network that estimate in numbers.
     #[arg(long)]
     no_inputs: bool,
-    /// What cells are made from: where flows start, or whose latents scvi decodes [default: noise; control with scvi].
-    #[arg(long, value_enum)]
-    source: Option<SourceOf>,
+    /// What cells are made from: where flows start, or which latents scvi decodes.
+    #[arg(long, value_enum, default_value_t = SourceOf::Noise)]
+    source: SourceOf,
     /// How source points are paired with the cells of their condition in a minibatch [default: independent; exact is
     /// cfm-ot's own, entropic cfm-sb's].
     #[arg(long, value_enum)]
@@ -122,6 +122,9 @@ struct CountChoices {
     /// How much cpa's encoder minds what the adversaries know of perturbation and covariates [default: 1].
     #[arg(long, value_name = "WEIGHT")]
     adversary: Option<f64>,
+    /// Weight of the penalty on the slopes of cpa's adversaries [default: 3].
+    #[arg(long, value_name = "WEIGHT")]
+    penalty: Option<f64>,
 }
 
 /// The choices that only a CaLMFlow has.
@@ -181,7 +184,7 @@ impl Arguments {
             centre: choices.centre.into(),
             coordinates: choices.coordinates.map(Into::into),
             inputs: !choices.no_inputs,
-            source: choices.source.map(Into::into),
+            source: choices.source.into(),
             coupling: choices.coupling.map(Into::into),
             width: choices.width,
             layers: choices.layers,
@@ -199,6 +202,7 @@ impl Arguments {
             likelihood: counts.likelihood.map(Into::into),
             latent: counts.latent,
             adversary: counts.adversary,
+            penalty: counts.penalty,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,

@@ -55,8 +55,10 @@ pub enum Method {
 pub enum Has {
     /// Training by gradients: steps, rates, a network.
     Training,
-    /// A flow: a source, a path, a prompt, a centre.
+    /// A flow: a path, a prompt, coordinates.
     Flow,
+    /// An estimate of a condition's mean that it is told.
+    Estimate,
     /// A choice of what cells are made from.
     Source,
     /// A causal language model.
@@ -89,6 +91,7 @@ impl Method {
         match what {
             Has::Training => self.closed_form().is_none(),
             Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
+            Has::Estimate => self.has(Has::Flow) || self.has(Has::Counts),
             Has::Source => self == Self::Scvi || self.has(Has::Flow),
             Has::LanguageModel => self == Self::Calmflow,
             Has::Counts => matches!(self, Self::Scvi | Self::Cpa),

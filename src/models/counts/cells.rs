@@ -7,27 +7,29 @@ use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::codes::Codes;
+use super::told::Told;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::training::Part;
 use crate::{Error, Result};
 
-/// The counts of training cells in sparse rows, with their library sizes and the codes of their conditions.
+/// The counts of training cells in sparse rows, with their library sizes and what is told of their conditions.
 pub struct CountCells {
     counts: Arc<SparseMatrix>,
     libraries: Vec<f32>,
-    /// The codes of each condition.
-    codes: Vec<Vec<u32>>,
+    /// All that is told of each condition, one or the other at random: (n_numbers) each.
+    told: Vec<Vec<Vec<f32>>>,
     /// The condition of each cell.
     condition_of: Vec<u32>,
     n_codes: usize,
 }
 
-/// Some cells: rows of the training cells, each with its library size and codes. Only what a network reads becomes dense.
+/// Some cells: rows of the training cells, each with its library size and what is told of its condition. Only what a network
+/// reads becomes dense.
 pub struct Batch<'a> {
     cells: &'a CountCells,
-    rows: Vec<usize>,
+    /// The place of each cell, and which of all that is told of its condition.
+    rows: Vec<(usize, usize)>,
 }
 
 /// What was seen in some cells, apart from the training cells that it is a part of.
@@ -57,12 +59,12 @@ impl CountCells {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`]; [`Error::TooFew`] without cells; [`Error::WrongScale`] for counts that are not whole;
-    /// [`Error::BadValues`] for library sizes that are not above zero; those of [`Codes::of`].
+    /// [`Error::BadValues`] for library sizes that are not above zero; those of [`Told`].
     pub fn new(
         counts: Arc<SparseMatrix>,
         library_sizes: &[f64],
         conditions: &[Condition],
-        codes: &Codes,
+        told: &Told,
     ) -> Result<Self> {
         let n_cells = counts.n_rows();
         if library_sizes.len() != n_cells || conditions.len() != n_cells {
@@ -89,7 +91,7 @@ impl CountCells {
             let number = match numbers.get(condition) {
                 Some(number) => *number,
                 None => {
-                    of.push(codes.of(condition)?);
+                    of.push(told.training_numbers(condition)?);
                     numbers.insert(condition, of.len() as u32 - 1);
                     of.len() as u32 - 1
                 }
@@ -97,7 +99,7 @@ impl CountCells {
             condition_of.push(number);
         }
         let libraries = library_sizes.iter().map(|size| *size as f32).collect();
-        Ok(Self { counts, libraries, codes: of, condition_of, n_codes: codes.n() })
+        Ok(Self { counts, libraries, told: of, condition_of, n_codes: told.codes.n() })
     }
 
     /// Number of cells.
@@ -115,14 +117,19 @@ impl CountCells {
         &self.counts
     }
 
-    /// Some cells by their places.
+    /// Some cells by their places, told the first of all that there is to tell of their conditions.
     pub fn batch(&self, rows: Vec<usize>) -> Batch<'_> {
-        Batch { cells: self, rows }
+        Batch { cells: self, rows: rows.into_iter().map(|row| (row, 0)).collect() }
     }
 
-    /// Draws cells, each as likely as any other.
+    /// Draws cells, each as likely as any other, and what is told of them.
     pub fn draw(&self, n_cells: usize, rng: &mut ChaCha8Rng) -> Batch<'_> {
-        self.batch((0..n_cells).map(|_| rng.random_range(0..self.n_cells())).collect())
+        let mut draw = |_| {
+            let row = rng.random_range(0..self.n_cells());
+            let n_told = self.told[self.condition_of[row] as usize].len();
+            (row, if n_told > 1 { rng.random_range(0..n_told) } else { 0 })
+        };
+        Batch { cells: self, rows: (0..n_cells).map(&mut draw).collect() }
     }
 }
 
@@ -139,17 +146,21 @@ impl<'a> Batch<'a> {
 
     /// The genes and counts of a cell of the batch, only those above zero.
     pub fn counts(&self, cell: usize) -> (&[u32], &[f32]) {
-        self.cells.counts.row(self.rows[cell])
+        self.cells.counts.row(self.rows[cell].0)
     }
 
     /// The library sizes: (n_cells).
     pub fn libraries(&self) -> Vec<f32> {
-        self.rows.iter().map(|&row| self.cells.libraries[row]).collect()
+        self.rows.iter().map(|&(row, _)| self.cells.libraries[row]).collect()
     }
 
     /// The same numbers for an operation that outlives the batch.
     pub(super) fn observed(&self) -> Observed {
-        Observed { counts: self.cells.counts.clone(), rows: self.rows.clone(), libraries: self.libraries() }
+        Observed {
+            counts: self.cells.counts.clone(),
+            rows: self.rows.iter().map(|&(row, _)| row).collect(),
+            libraries: self.libraries(),
+        }
     }
 
     /// ln(1 + count) of every gene: (n_cells, n_genes).
@@ -178,18 +189,24 @@ impl<'a> Batch<'a> {
         Ok(Tensor::from_vec(values, (self.n_cells(), n_genes), device)?)
     }
 
-    /// 1 where a condition has a code: (n_cells, n_codes).
+    /// What is told of each cell's condition: its codes, 0 or 1, then the numbers of an estimate if there is one:
+    /// (n_cells, n_numbers).
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the tensor cannot be made.
+    pub fn told(&self, device: &Device) -> Result<Tensor> {
+        let rows = self.rows.iter().map(|&(row, which)| &self.cells.told[self.cells.condition_of[row] as usize][which]);
+        let numbers: Vec<f32> = rows.flatten().copied().collect();
+        let shape = (self.n_cells(), numbers.len() / self.n_cells().max(1));
+        Ok(Tensor::from_vec(numbers, shape, device)?)
+    }
+
+    /// The codes of each cell's condition, 0 or 1: (n_cells, n_codes).
     ///
     /// # Errors
     /// [`Error::Backend`] if the tensor cannot be made.
     pub fn codes(&self, device: &Device) -> Result<Tensor> {
-        let codes: Vec<&[u32]> = (0..self.n_cells()).map(|cell| self.codes_of(cell)).collect();
-        multi_hot(&codes, self.cells.n_codes, device)
-    }
-
-    /// The codes of a cell of the batch.
-    pub fn codes_of(&self, cell: usize) -> &[u32] {
-        &self.cells.codes[self.cells.condition_of[self.rows[cell]] as usize]
+        Ok(self.told(device)?.narrow(1, 0, self.cells.n_codes)?.contiguous()?)
     }
 
     /// The mean of a loss over the cells as a sum of parts of about `n_cells_each` cells, each with random numbers of its
@@ -204,26 +221,14 @@ impl<'a> Batch<'a> {
         'a: 'p,
     {
         let n_parts = (self.rows.len() / n_cells_each).max(1);
-        let mut part = |rows: &[usize]| -> Part<'p> {
+        let mut part = |rows: &[(usize, usize)]| -> Part<'p> {
             let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
             let weight = rows.len() as f64 / self.rows.len() as f64;
-            let batch = self.cells.batch(rows.to_vec());
+            let batch = Batch { cells: self.cells, rows: rows.to_vec() };
             Box::new(move || Ok((loss_of(&batch, &mut rng)? * weight)?))
         };
         self.rows.chunks(self.rows.len().div_ceil(n_parts)).map(&mut part).collect()
     }
-}
-
-/// Codes as rows of ones and zeros: (n_rows, n_codes).
-///
-/// # Errors
-/// [`Error::Backend`] if the tensor cannot be made.
-pub(super) fn multi_hot(codes: &[&[u32]], n_codes: usize, device: &Device) -> Result<Tensor> {
-    let mut values = vec![0.0_f32; codes.len() * n_codes];
-    for (row, codes) in codes.iter().enumerate() {
-        codes.iter().for_each(|&code| values[row * n_codes + code as usize] = 1.0);
-    }
-    Ok(Tensor::from_vec(values, (codes.len(), n_codes), device)?)
 }
 
 fn check_counts(counts: &SparseMatrix) -> Result<()> {
@@ -257,7 +262,12 @@ fn check_libraries(sizes: &[f64]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codes::Codes;
     use super::*;
+
+    fn told(conditions: &[Condition]) -> Told {
+        Told { codes: Codes::fit(conditions), guide: None }
+    }
 
     fn cells() -> CountCells {
         let rows = (0..10).map(|cell| vec![(0, cell as f32), (2, 1.0)]);
@@ -265,7 +275,7 @@ mod tests {
         let condition = |cell: usize| Condition::parse(["control", "A", "B+A"][cell % 3], "control").unwrap();
         let conditions: Vec<Condition> = (0..10).map(condition).collect();
         let sizes: Vec<f64> = (0..10).map(|cell| f64::from(cell + 1)).collect();
-        CountCells::new(counts, &sizes, &conditions, &Codes::fit(&conditions)).unwrap()
+        CountCells::new(counts, &sizes, &conditions, &told(&conditions)).unwrap()
     }
 
     #[test]
@@ -297,17 +307,17 @@ mod tests {
     fn every_cell_is_as_likely_as_any_other() {
         let cells = cells();
         let mut n_drawn = [0; 10];
-        cells.draw(20_000, &mut ChaCha8Rng::seed_from_u64(1)).rows.iter().for_each(|row| n_drawn[*row] += 1);
+        cells.draw(20_000, &mut ChaCha8Rng::seed_from_u64(1)).rows.iter().for_each(|(row, _)| n_drawn[*row] += 1);
         assert!(n_drawn.iter().all(|n| (1800..2200).contains(n)), "{n_drawn:?}");
     }
 
     #[test]
     fn what_is_no_count_or_no_library_size_is_refused() {
         let conditions = vec![Condition::default(); 2];
-        let codes = Codes::fit(&conditions);
+        let told = told(&conditions);
         let new = |value: f32, sizes: &[f64]| {
             let counts = Arc::new(SparseMatrix::from_rows(1, [vec![(0, value)], vec![]]));
-            CountCells::new(counts, sizes, &conditions, &codes).err()
+            CountCells::new(counts, sizes, &conditions, &told).err()
         };
         assert!(new(2.0, &[1.0, 3.0]).is_none());
         assert!(matches!(new(0.5, &[1.0, 3.0]), Some(Error::WrongScale { .. })));

@@ -6,10 +6,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::cells::multi_hot;
 use super::layers::Stack;
 use super::likelihood::{CountLikelihood, Outputs};
 use super::start::{Depth, Start};
+use super::told::repeated;
 use crate::cells::SparseMatrix;
 use crate::language::kernels::{alone, values};
 use crate::language::parameters::{Parameters, Start as Init};
@@ -22,8 +22,8 @@ use crate::{Error, Result};
 pub struct DecoderSizes {
     /// Numbers of a cell.
     pub n_in: usize,
-    /// Codes that every layer is told.
-    pub n_codes: usize,
+    /// Numbers that every layer is told of conditions.
+    pub n_told: usize,
     /// Numbers per layer.
     pub width: usize,
     /// Hidden layers.
@@ -44,7 +44,6 @@ pub struct CountDecoder {
     log_inverse_dispersion: Tensor,
     depth: Depth,
     n_genes: usize,
-    n_codes: usize,
 }
 
 /// Weights of the last layer start small: a cell starts near the mean shares.
@@ -55,16 +54,11 @@ impl CountDecoder {
     ///
     /// # Errors
     /// Those of [`Parameters::tensor`].
-    pub fn new(
-        parameters: &mut Parameters,
-        sizes: DecoderSizes,
-        depth: Depth,
-        start: Option<&Start>,
-    ) -> Result<Self> {
-        let DecoderSizes { n_in, n_codes, width, n_layers, n_genes, likelihood } = sizes;
+    pub fn new(parameters: &mut Parameters, sizes: DecoderSizes, depth: Depth, start: Option<&Start>) -> Result<Self> {
+        let DecoderSizes { n_in, n_told, width, n_layers, n_genes, likelihood } = sizes;
         let from = |of: fn(&Start) -> &Vec<f32>| start.map_or(Init::Zeros, |start| Init::Values(of(start).clone()));
         let n_shares = n_genes + usize::from(depth.has_rest);
-        let hidden = Stack::new(parameters, "decoder", n_in, width, n_layers, n_codes)?;
+        let hidden = Stack::new(parameters, "decoder", n_in, width, n_layers, n_told)?;
         let bias = from(|start| &start.log_shares);
         let shares = Linear::with_bias(parameters, "shares", width, n_shares, DEVIATION, bias)?;
         let dropout = match likelihood {
@@ -77,15 +71,15 @@ impl CountDecoder {
         };
         let sizes = from(|start| &start.log_inverse_dispersions);
         let log_inverse_dispersion = parameters.tensor("log_inverse_dispersion", &[n_genes], sizes)?;
-        Ok(Self { hidden, shares, dropout, log_inverse_dispersion, depth, n_genes, n_codes })
+        Ok(Self { hidden, shares, dropout, log_inverse_dispersion, depth, n_genes })
     }
 
-    /// The law of counts: (n_cells, n_in), (n_cells, n_codes) → for (n_cells, n_genes).
+    /// The law of counts: (n_cells, n_in), (n_cells, n_told) → for (n_cells, n_genes).
     ///
     /// # Errors
     /// [`Error::Backend`] if the shapes do not fit.
-    pub fn forward(&self, x: &Tensor, codes: Option<&Tensor>) -> Result<Outputs> {
-        let hidden = self.hidden.forward(x, codes, None)?;
+    pub fn forward(&self, x: &Tensor, told: Option<&Tensor>) -> Result<Outputs> {
+        let hidden = self.hidden.forward(x, told, None)?;
         Ok(Outputs {
             logits: self.shares.forward(&hidden)?,
             log_inverse_dispersion: self.log_inverse_dispersion.clone(),
@@ -98,7 +92,7 @@ impl CountDecoder {
     /// Each count follows its own law; those of a gene are drawn evenly over the cells ([`draw_evenly`]), as for the
     /// methods that work on principal components.
     ///
-    /// **Shapes** `latents`: (n_cells, n_in); `codes`: those of their condition, where layers are told codes; `library_sizes`: (n_cells) →
+    /// **Shapes** `latents`: (n_cells, n_in); `told` of their condition, where layers are told: (n_told); `library_sizes`: (n_cells) →
     /// (n_cells, n_genes).
     ///
     /// # Errors
@@ -106,11 +100,11 @@ impl CountDecoder {
     pub fn generate(
         &self,
         latents: ArrayView2<f32>,
-        codes: Option<&[u32]>,
+        told: Option<&[f32]>,
         library_sizes: &[f64],
         seed: u64,
     ) -> Result<SparseMatrix> {
-        let laws = self.laws(latents, codes, library_sizes)?;
+        let laws = self.laws(latents, told, library_sizes)?;
         let sizes: Vec<f64> = values(&self.log_inverse_dispersion)?.iter().map(|log| f64::from(*log).exp()).collect();
         let of_gene = |gene: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -136,7 +130,7 @@ impl CountDecoder {
     }
 
     /// Means and probabilities of further zeros.
-    fn laws(&self, latents: ArrayView2<f32>, codes: Option<&[u32]>, library_sizes: &[f64]) -> Result<Laws> {
+    fn laws(&self, latents: ArrayView2<f32>, told: Option<&[f32]>, library_sizes: &[f64]) -> Result<Laws> {
         const CELLS: usize = 64;
         let n_cells = latents.nrows();
         let device = self.log_inverse_dispersion.device();
@@ -144,8 +138,8 @@ impl CountDecoder {
             let n = CELLS.min(n_cells - start);
             let rows = latents.slice(ndarray::s![start..start + n, ..]);
             let x = Tensor::from_vec(rows.iter().copied().collect::<Vec<f32>>(), rows.dim(), device)?;
-            let codes = codes.map(|codes| multi_hot(&vec![codes; n], self.n_codes, device)).transpose()?;
-            let outputs = self.forward(&x, codes.as_ref())?;
+            let told = told.map(|told| repeated(told, n, device)).transpose()?;
+            let outputs = self.forward(&x, told.as_ref())?;
             let shares = candle_nn::ops::softmax(&outputs.logits, 1)?.narrow(1, 0, self.n_genes)?;
             let depths: Vec<f32> =
                 library_sizes[start..start + n].iter().map(|size| self.depth.factor * *size as f32).collect();

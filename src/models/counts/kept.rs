@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
+use super::codes::Codes;
 use super::data::Shape;
+use super::start::Depth;
+use super::told::Told;
 use crate::models::fitted_flow::WEIGHTS;
 use crate::models::method::Draws;
 use crate::models::record::Record;
@@ -13,8 +17,19 @@ use crate::{Error, Result};
 
 /// What the data decided.
 const SHAPE: &str = "shape.json";
+/// Where conditions should lie, if that is told.
+const GUIDE: &str = "guide.json";
 /// Control cells as the encoder sees them.
 const CONTROLS: &str = "control_cells.safetensors";
+
+/// The shape in its file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    n_genes: usize,
+    depth: Depth,
+    codes: Codes,
+}
 
 /// Weights, what the data decided of their shapes, and encoded control cells.
 #[derive(Debug, Clone)]
@@ -34,7 +49,9 @@ impl Kept {
     /// [`Error::Backend`] if something cannot be written.
     pub fn record(&self) -> Result<Record> {
         let mut record = Record::default();
-        record.put(SHAPE, &self.shape)?;
+        let Shape { n_genes, depth, told } = &self.shape;
+        record.put(SHAPE, &Written { n_genes: *n_genes, depth: *depth, codes: told.codes.clone() })?;
+        told.guide.iter().try_for_each(|guide| record.put(GUIDE, guide))?;
         record.put_tensors(WEIGHTS, self.tensors.clone());
         self.controls.iter().try_for_each(|controls| record.put_arrays(CONTROLS, controls.to_arrays()?))?;
         Ok(record)
@@ -50,7 +67,10 @@ impl Kept {
             true => Some(ControlCells::from_arrays(record.take_arrays(CONTROLS)?, n_numbers)?),
             false => None,
         };
-        Ok(Self { shape: record.take(SHAPE)?, controls, tensors: record.take_tensors(WEIGHTS, device)? })
+        let Written { n_genes, depth, codes } = record.take(SHAPE)?;
+        let guide = if record.has(GUIDE) { Some(record.take(GUIDE)?) } else { None };
+        let shape = Shape { n_genes, depth, told: Told { codes, guide } };
+        Ok(Self { shape, controls, tensors: record.take_tensors(WEIGHTS, device)? })
     }
 
     /// The control cells that others are decoded from.

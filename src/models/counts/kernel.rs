@@ -267,7 +267,13 @@ impl CustomOp2 for CountLoss {
         Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
     }
 
-    fn bwd(&self, logits: &Tensor, sizes: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        logits: &Tensor,
+        sizes: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let [logit_slopes, size_slopes, _] = self.take(grad)?;
         Ok((
             Some(Tensor::from_vec(logit_slopes, logits.shape(), logits.device())?),

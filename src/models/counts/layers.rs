@@ -1,4 +1,4 @@
-//! Layers of a perceptron that may be told codes in each of them.
+//! Layers of a perceptron that may be told of a condition in each of them.
 
 use candle_core::Tensor;
 use rand::Rng;
@@ -16,7 +16,8 @@ pub struct Dropout<'a> {
     pub rng: &'a mut ChaCha8Rng,
 }
 
-/// Layers, each affine → layer normalisation → ReLU → dropout; codes stand beside the numbers that go into every layer.
+/// Layers, each affine → layer normalisation → ReLU → dropout; what is told of
+/// conditions stands beside the numbers that go into every layer.
 ///
 /// scvi-tools' `FCLayers` with `use_layer_norm` and `inject_covariates`. Batch normalisation, its default, would tie the
 /// cells of a minibatch together, which here is computed in parts, and needs running means beside the weights.
@@ -26,7 +27,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Makes layers from `n_in` numbers and `n_codes` codes to `width` numbers.
+    /// Makes layers from `n_in` numbers and `n_told` that are told of conditions to `width` numbers.
     ///
     /// # Errors
     /// Those of [`Parameters::tensor`].
@@ -36,10 +37,10 @@ impl Stack {
         n_in: usize,
         width: usize,
         n_layers: usize,
-        n_codes: usize,
+        n_told: usize,
     ) -> Result<Self> {
         let mut layer = |number: usize| {
-            let n_in = n_codes + if number == 0 { n_in } else { width };
+            let n_in = n_told + if number == 0 { n_in } else { width };
             let name = format!("{name}.{number}");
             let linear = Linear::new(parameters, &format!("{name}.linear"), n_in, width, 1.0 / (n_in as f32).sqrt())?;
             Ok((linear, Norm::new(parameters, &format!("{name}.norm"), width)?))
@@ -47,15 +48,15 @@ impl Stack {
         Ok(Self { layers: (0..n_layers).map(&mut layer).collect::<Result<_>>()? })
     }
 
-    /// (n_cells, n_in), (n_cells, n_codes) → (n_cells, width).
+    /// (n_cells, n_in), (n_cells, n_told) → (n_cells, width).
     ///
     /// # Errors
     /// [`crate::Error::Backend`] if the shapes do not fit.
-    pub fn forward(&self, x: &Tensor, codes: Option<&Tensor>, mut dropout: Option<Dropout<'_>>) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, told: Option<&Tensor>, mut dropout: Option<Dropout<'_>>) -> Result<Tensor> {
         let mut x = x.clone();
         for (linear, norm) in &self.layers {
-            if let Some(codes) = codes {
-                x = Tensor::cat(&[&x, codes], 1)?;
+            if let Some(told) = told {
+                x = Tensor::cat(&[&x, told], 1)?;
             }
             x = norm.forward(&linear.forward(&x)?)?.relu()?;
             if let Some(Dropout { probability, rng }) = &mut dropout {

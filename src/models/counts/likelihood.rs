@@ -60,6 +60,7 @@ mod tests {
 
     use super::super::cells::CountCells;
     use super::super::codes::Codes;
+    use super::super::told::Told;
     use super::*;
     use crate::cells::SparseMatrix;
     use crate::conditions::Condition;
@@ -70,7 +71,8 @@ mod tests {
         let sparse = |row: &Vec<f32>| row.iter().enumerate().map(|(gene, count)| (gene as u32, *count)).collect();
         let counts = Arc::new(SparseMatrix::from_rows(rows[0].len(), rows.iter().map(sparse)));
         let conditions = vec![Condition::parse("A", "control").unwrap(); rows.len()];
-        CountCells::new(counts, sizes, &conditions, &Codes::fit(&conditions)).unwrap()
+        let told = Told { codes: Codes::fit(&conditions), guide: None };
+        CountCells::new(counts, sizes, &conditions, &told).unwrap()
     }
 
     #[test]
@@ -80,8 +82,7 @@ mod tests {
         let numbers = |value: &Value| -> Vec<f64> {
             value.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
         };
-        let sizes: Vec<f32> =
-            numbers(&golden["inverse_dispersions"]).iter().map(|size| size.ln() as f32).collect();
+        let sizes: Vec<f32> = numbers(&golden["inverse_dispersions"]).iter().map(|size| size.ln() as f32).collect();
         for cell in 0..2 {
             let means = numbers(&golden["means"][cell]);
             let row = |name: &str| numbers(&golden[name][cell]).iter().map(|value| *value as f32).collect::<Vec<f32>>();

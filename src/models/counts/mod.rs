@@ -8,6 +8,7 @@
 //! the negative binomial says.
 
 mod codes;
+mod told;
 mod cells;
 mod likelihood;
 mod kernel;
@@ -30,3 +31,4 @@ pub use kept::{Kept, check_draws};
 pub use layers::{Dropout, Stack};
 pub use likelihood::{CountLikelihood, Outputs, negative_log_likelihood};
 pub use start::{Depth, Start};
+pub use told::Told;

@@ -5,7 +5,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, Poisson};
 
-use super::codes::Codes;
 use crate::Result;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
@@ -67,7 +66,12 @@ fn screen() -> (Counts, Vec<Condition>) {
 /// Calls `work` with the training cells of the small screen.
 pub(in crate::models) fn with_data<T>(work: impl FnOnce(&TrainingData) -> T) -> T {
     let (counts, conditions) = screen();
-    let embedding = Array2::zeros((conditions.len(), 1));
+    // Two directions tell the drugs' effects, one the covariate's.
+    let embedding = Array2::from_shape_fn((conditions.len(), 3), |(row, direction)| {
+        let (genes, values) = counts.counts.row(row);
+        let of = genes.iter().zip(values).filter(|(gene, _)| **gene as usize / 3 == direction);
+        of.map(|(_, count)| (1.0 + 1e4 * count / counts.libraries[row] as f32).ln()).sum::<f32>()
+    });
     let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
     work(&TrainingData {
         embedding: embedding.view(),
@@ -76,11 +80,6 @@ pub(in crate::models) fn with_data<T>(work: impl FnOnce(&TrainingData) -> T) -> 
         pca: &pca,
         target_sum: 1e4,
     })
-}
-
-/// The codes of the small screen.
-pub(in crate::models) fn codes() -> Codes {
-    Codes::fit(&CONDITIONS.map(condition))
 }
 
 /// Counts of cells with 200 counts each, in t=y.

@@ -109,8 +109,8 @@ mod tests {
     use crate::language::kernels::values;
 
     fn adversaries() -> (Adversaries, Tensor, Var) {
-        let conditions = ["control | t=x", "A | t=y", "A+B | t=x", "B | t=z"]
-            .map(|text| Condition::parse(text, "control").unwrap());
+        let conditions =
+            ["control | t=x", "A | t=y", "A+B | t=x", "B | t=z"].map(|text| Condition::parse(text, "control").unwrap());
         let codes = Codes::fit(&conditions);
         let hot: Vec<f32> = conditions
             .iter()

@@ -7,11 +7,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::network::Network;
 use super::params::CpaParams;
+use crate::conditions::Condition;
 use crate::language::kernels::values;
 use crate::language::parameters::{Parameters, device_of};
 use crate::models::counts::{Kept, check_draws};
+use crate::models::guide::Guide;
 use crate::models::method::{Asked, FittedMethod, Made, Makes};
 use crate::models::record::Record;
+use crate::models::reference::Choice;
 use crate::{Error, Result};
 
 /// The stream of random numbers that control cells are drawn from; genes take the first ones.
@@ -42,13 +45,11 @@ impl Cpa {
         params.n_latent
     }
 
-    /// What the codes of a condition add to a basal state: (n_latent).
-    pub(super) fn shift(&self, codes: &[u32]) -> Result<Vec<f32>> {
-        if codes.is_empty() {
-            return Ok(vec![0.0; self.params.n_latent]);
-        }
-        let numbers = Tensor::from_slice(codes, codes.len(), self.network.embeddings.device())?;
-        Ok(values(&self.network.embeddings.index_select(&numbers, 0)?.sum(0)?)?)
+    /// What is added to a basal state: (n_latent).
+    pub(super) fn shift(&self, condition: &Condition) -> Result<Vec<f32>> {
+        let told = self.kept.shape.told.numbers(condition)?;
+        let told = Tensor::from_vec(told.clone(), (1, told.len()), self.network.embeddings.device())?;
+        Ok(values(&told.matmul(&self.network.embeddings)?)?)
     }
 }
 
@@ -69,6 +70,10 @@ impl FittedMethod for Cpa {
         Makes::Counts
     }
 
+    fn choice(&self) -> Option<&Choice> {
+        self.kept.shape.told.guide.as_ref().and_then(Guide::choice)
+    }
+
     /// Basal states are those of control cells and draw no noise that a temperature could scale.
     fn make(&self, asked: &Asked) -> Result<Made> {
         check_draws(self.name(), &asked.draws)?;
@@ -79,11 +84,10 @@ impl FittedMethod for Cpa {
                 reason: "`cpa` draws no noise that could be scaled; leave it away".into(),
             });
         }
-        let codes = self.kept.shape.codes.of(asked.condition)?;
         let mut rng = ChaCha8Rng::seed_from_u64(asked.seed);
         rng.set_stream(STREAM_OF_CONTROLS);
         let mut latents: Array2<f32> = self.kept.controls()?.draw(asked.condition, asked.n_cells, &mut rng)?;
-        let shift = self.shift(&codes)?;
+        let shift = self.shift(asked.condition)?;
         latents.rows_mut().into_iter().for_each(|row| row.into_iter().zip(&shift).for_each(|(x, by)| *x += by));
         let counts = self.network.decoder.generate(latents.view(), None, asked.library_sizes, asked.seed)?;
         Ok(Made::Counts { counts, library_sizes: asked.library_sizes.to_vec() })

@@ -4,7 +4,8 @@
 //! an embedding for each perturbation and each value of a covariate; a decoder takes the latent to the law of the counts. Basal
 //! states are to hold nothing of perturbation and covariates: adversaries predict these from the basal state, and the encoder
 //! learns to mislead them. Cells of a condition are decoded from basal states of control cells with its covariates and the
-//! embeddings of the condition. As embeddings add up, a combination that was never measured is the sum of its parts.
+//! embeddings of the condition. Beside these stands an affine map of an estimate of the condition's mean, the same that flows
+//! are told (`--centre none` leaves it away: the published form). As embeddings add up, a combination that was never measured is the sum of its parts.
 //!
 //! Published: adversaries and autoencoder take steps in turn, each with its own optimiser; the adversaries' loss has a penalty
 //! on the slope of their outputs by the basal state. Here both learn in every step from one loss, whose adversarial part passes

@@ -15,7 +15,7 @@ const DEVIATION: f32 = 0.1;
 pub(super) struct Network {
     encoder: Stack,
     basal: Linear,
-    /// One for each component and each value of a covariate: (n_codes, n_latent).
+    /// One for each component and each value of a covariate, then one for each number of an estimate: (n_told, n_latent).
     pub(super) embeddings: Tensor,
     pub(super) decoder: CountDecoder,
 }
@@ -29,18 +29,19 @@ impl Network {
     ) -> Result<Self> {
         let CpaParams { n_latent, width, n_layers, likelihood, .. } = *params;
         let n_genes = shape.n_genes;
-        let decoder = DecoderSizes { n_in: n_latent, n_codes: 0, width, n_layers, n_genes, likelihood };
+        let decoder = DecoderSizes { n_in: n_latent, n_told: 0, width, n_layers, n_genes, likelihood };
+        let embeddings = Init::NormalThenZeros(shape.told.codes.n() * n_latent, DEVIATION);
         Ok(Self {
             encoder: Stack::new(parameters, "encoder", n_genes, width, n_layers, 0)?,
             basal: Linear::new(parameters, "basal", width, n_latent, 1.0 / (width as f32).sqrt())?,
-            embeddings: parameters.tensor("embeddings", &[shape.codes.n(), n_latent], Init::Normal(DEVIATION))?,
+            embeddings: parameters.tensor("embeddings", &[shape.told.n_numbers(), n_latent], embeddings)?,
             decoder: CountDecoder::new(parameters, decoder, shape.depth, start)?,
         })
     }
 
     /// Makes the adversaries, which only a fit has.
     pub(super) fn adversaries(parameters: &mut Parameters, params: &CpaParams, shape: &Shape) -> Result<Adversaries> {
-        Adversaries::new(parameters, &shape.codes, params.n_latent, params.adversary_width)
+        Adversaries::new(parameters, &shape.told.codes, params.n_latent, params.adversary_width)
     }
 
     /// (n_cells, n_genes) logarithms of 1 + count → basal states, (n_cells, n_latent).
@@ -48,9 +49,9 @@ impl Network {
         self.basal.forward(&self.encoder.forward(log_counts, None, None)?)
     }
 
-    /// basal + Σ embeddings of the codes: (n_cells, n_latent), (n_cells, n_codes) → (n_cells, n_latent).
-    pub(super) fn compose(&self, basal: &Tensor, codes: &Tensor) -> Result<Tensor> {
-        Ok((basal + codes.matmul(&self.embeddings)?)?)
+    /// basal + Σ embeddings of what is told: (n_cells, n_latent), (n_cells, n_told) → (n_cells, n_latent).
+    pub(super) fn compose(&self, basal: &Tensor, told: &Tensor) -> Result<Tensor> {
+        Ok((basal + told.matmul(&self.embeddings)?)?)
     }
 
     /// (n_cells, n_latent) → the law of counts.

@@ -10,7 +10,9 @@ use super::params::CpaParams;
 use crate::Result;
 use crate::language::parameters::Parameters;
 use crate::models::counts::{self, Batch, CountData, Kept, negative_log_likelihood};
+use crate::models::guide::Guide;
 use crate::models::method::{FittedMethod, Fitting};
+use crate::models::reference::Choice;
 use crate::models::training_data::TrainingData;
 use crate::training::optimizer::Slot;
 use crate::training::{Objective, Part, sum_of};
@@ -35,7 +37,7 @@ impl CpaObjective {
     /// Those of [`CpaParams::check`] and [`CountData::read`].
     pub fn new(data: &TrainingData, params: CpaParams, seed: u64, device: &Device) -> Result<Self> {
         params.check()?;
-        let data = CountData::read(data, seed)?;
+        let data = CountData::read(data, params.centre, seed)?;
         let mut parameters = Parameters::draw(seed, device);
         let network = Network::new(&mut parameters, &params, &data.shape, Some(&data.start))?;
         let adversaries = Network::adversaries(&mut parameters, &params, &data.shape)?;
@@ -56,7 +58,7 @@ impl CpaObjective {
     fn loss_of(&self, batch: &Batch<'_>) -> Result<Tensor> {
         let codes = batch.codes(&self.device)?;
         let basal = self.network.encode(&batch.log_counts(&self.device)?)?;
-        let outputs = self.network.decode(&self.network.compose(&basal, &codes)?)?;
+        let outputs = self.network.decode(&self.network.compose(&basal, &batch.told(&self.device)?)?)?;
         let loss = negative_log_likelihood(&outputs, batch, self.data.shape.depth.factor)?;
         match self.adversaries.loss(&basal, &codes, self.params.adversary, self.params.penalty)? {
             Some(adversarial) => Ok((loss + adversarial)?),
@@ -79,6 +81,10 @@ impl Objective for CpaObjective {
 impl Fitting for CpaObjective {
     fn slots(&self) -> Vec<Slot> {
         counts::slots(&self.parameters)
+    }
+
+    fn choice(&self) -> Option<&Choice> {
+        self.data.shape.told.guide.as_ref().and_then(Guide::choice)
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::refuse;
 use crate::models::counts::CountLikelihood;
+use crate::models::guide::Centre;
 
 /// The choices of a CPA.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ use crate::models::counts::CountLikelihood;
 pub struct CpaParams {
     /// The law of a count.
     pub likelihood: CountLikelihood,
+    /// The estimate of a condition's mean that is told beside its codes; none tells codes only, as published.
+    pub centre: Centre,
     /// Numbers of a basal state, and of embeddings.
     pub n_latent: usize,
     /// Numbers per hidden layer.
@@ -32,6 +35,7 @@ impl Default for CpaParams {
     fn default() -> Self {
         Self {
             likelihood: CountLikelihood::Nb,
+            centre: Centre::Interaction,
             n_latent: 32,
             width: 128,
             n_layers: 2,

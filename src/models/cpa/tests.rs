@@ -9,20 +9,22 @@ use super::*;
 use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
 use crate::models::counts::{CountData, CountLikelihood, trial};
+use crate::models::guide::Centre;
 use crate::models::method::{Draws, FittedMethod, Fitting};
 use crate::models::registry;
-use crate::models::trial::{check_going_on, check_gradients, train};
+use crate::models::trial::{check_going_on, check_gradients, condition, train};
 use crate::training::Objective;
 
 const SMALL: CpaParams = CpaParams {
     likelihood: CountLikelihood::Nb,
+    centre: Centre::None,
     n_latent: 4,
     width: 12,
     n_layers: 1,
     adversary_width: 6,
     adversary: 1.0,
     penalty: 3.0,
-    n_cells: 96,
+    n_cells: 256,
 };
 
 fn objective(params: CpaParams) -> CpaObjective {
@@ -33,7 +35,7 @@ fn objective(params: CpaParams) -> CpaObjective {
 #[test]
 fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
     for likelihood in [CountLikelihood::Nb, CountLikelihood::Zinb] {
-        let params = CpaParams { likelihood, penalty: 0.0, ..SMALL };
+        let params = CpaParams { likelihood, centre: Centre::Additive, penalty: 0.0, ..SMALL };
         // The penalty is checked where adversaries are: its value jumps where an encoder's step turns a unit on or off.
         let mut unreversed = objective(params);
         unreversed.params.adversary = -1.0;
@@ -45,27 +47,26 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
 #[test]
 fn a_latent_is_the_basal_state_plus_the_embeddings_of_the_condition() {
     let model = objective(SMALL).to_model().unwrap();
-    let shift = |text: &str| {
-        let codes = trial::codes().of(&crate::models::trial::condition(text)).unwrap();
-        model.shift(&codes).unwrap()
-    };
+    let shift = |text: &str| model.shift(&condition(text)).unwrap();
     let (pair, a, b, none) = (shift("B+A | t=y"), shift("A | t=y"), shift("B | t=y"), shift("control | t=y"));
     for d in 0..4 {
         assert!((pair[d] - (a[d] + b[d] - none[d])).abs() < 1e-6);
         assert!(pair[d] != a[d]);
     }
     trial::with_data(|data| {
-        let data = CountData::read(data, 0).unwrap();
+        let data = CountData::read(data, Centre::None, 0).unwrap();
         let network =
             Network::new(&mut Parameters::draw(1, &Device::Cpu), &SMALL, &data.shape, Some(&data.start)).unwrap();
         let batch = data.cells.batch(vec![0, 130, 200]);
         let basal = network.encode(&batch.log_counts(&Device::Cpu).unwrap()).unwrap();
-        let latents = network.compose(&basal, &batch.codes(&Device::Cpu).unwrap()).unwrap();
+        let latents = network.compose(&basal, &batch.told(&Device::Cpu).unwrap()).unwrap();
         let embeddings = network.embeddings.to_vec2::<f32>().unwrap();
+        let codes = batch.codes(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(codes[1].iter().sum::<f32>(), 2.0);
         let (basal, latents) = (basal.to_vec2::<f32>().unwrap(), latents.to_vec2::<f32>().unwrap());
         for cell in 0..3 {
             for d in 0..4 {
-                let sum: f32 = batch.codes_of(cell).iter().map(|&code| embeddings[code as usize][d]).sum();
+                let sum: f32 = codes[cell].iter().zip(&embeddings).map(|(code, embedding)| code * embedding[d]).sum();
                 assert!((latents[cell][d] - basal[cell][d] - sum).abs() < 1e-6);
             }
         }
@@ -122,7 +123,7 @@ fn draws_that_it_does_not_have_are_refused() {
 fn the_loss_has_the_adversaries_part() {
     let objective = objective(SMALL);
     let loss = objective.loss(&mut ChaCha8Rng::seed_from_u64(0)).unwrap().to_scalar::<f32>().unwrap();
-    let batch = objective.data.cells.batch((0..96).collect());
+    let batch = objective.data.cells.batch((0..256).collect());
     let basal = objective.network.encode(&batch.log_counts(&Device::Cpu).unwrap()).unwrap();
     let codes: Tensor = batch.codes(&Device::Cpu).unwrap();
     let part = objective.adversaries.loss(&basal, &codes, 1.0, 3.0).unwrap().unwrap();

@@ -128,9 +128,7 @@ impl CountLaw {
         }
         let size = 1.0 / self.dispersion;
         let spread = self.dispersion * self.mean;
-        ln_gamma(k + size) - ln_gamma(size) - ln_gamma(k + 1.0)
-            + self.log_zero()
-            + k * (spread.ln() - spread.ln_1p())
+        ln_gamma(k + size) - ln_gamma(size) - ln_gamma(k + 1.0) + self.log_zero() + k * (spread.ln() - spread.ln_1p())
     }
 }
 

@@ -8,8 +8,10 @@ use super::network::Network;
 use super::params::ScviParams;
 use crate::language::parameters::{Parameters, device_of};
 use crate::models::counts::{Kept, check_draws};
+use crate::models::guide::Guide;
 use crate::models::method::{Asked, FittedMethod, Made, Makes};
 use crate::models::record::Record;
+use crate::models::reference::Choice;
 use crate::models::source::Source;
 use crate::numbers::normal;
 use crate::{Error, Result};
@@ -78,13 +80,17 @@ impl FittedMethod for Scvi {
         Makes::Counts
     }
 
+    fn choice(&self) -> Option<&Choice> {
+        self.kept.shape.told.guide.as_ref().and_then(Guide::choice)
+    }
+
     /// The temperature scales the noise of latents; counts are drawn from their law always.
     fn make(&self, asked: &Asked) -> Result<Made> {
         check_draws(self.name(), &asked.draws)?;
-        let codes = self.kept.shape.codes.of(asked.condition)?;
+        let told = self.kept.shape.told.numbers(asked.condition)?;
         let latents = self.latents(asked)?;
         let sizes = asked.library_sizes;
-        let counts = self.network.decoder().generate(latents.view(), Some(&codes), sizes, asked.seed)?;
+        let counts = self.network.decoder().generate(latents.view(), Some(&told), sizes, asked.seed)?;
         Ok(Made::Counts { counts, library_sizes: sizes.to_vec() })
     }
 }

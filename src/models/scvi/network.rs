@@ -18,7 +18,6 @@ pub(super) struct Network {
     mean: Linear,
     log_variance: Linear,
     decoder: CountDecoder,
-    encodes_condition: bool,
 }
 
 /// The law of latents: means and variances, (n_cells, n_latent) each.
@@ -48,36 +47,35 @@ impl Network {
         start: Option<&Start>,
     ) -> Result<Self> {
         let (width, n_layers) = (params.width, params.n_layers);
-        let n_encoded = if params.encodes_condition { shape.codes.n() } else { 0 };
+        let n_told = shape.told.n_numbers();
         let decoder = DecoderSizes {
             n_in: params.n_latent,
-            n_codes: shape.codes.n(),
+            n_told,
             width,
             n_layers,
             n_genes: shape.n_genes,
             likelihood: params.likelihood,
         };
         Ok(Self {
-            encoder: Stack::new(parameters, "encoder", shape.n_genes, width, n_layers, n_encoded)?,
+            encoder: Stack::new(parameters, "encoder", shape.n_genes, width, n_layers, n_told)?,
             mean: Linear::new(parameters, "mean", width, params.n_latent, 1.0 / (width as f32).sqrt())?,
             log_variance: Linear::new(parameters, "log_variance", width, params.n_latent, DEVIATION)?,
             decoder: CountDecoder::new(parameters, decoder, shape.depth, start)?,
-            encodes_condition: params.encodes_condition,
         })
     }
 
-    /// (n_cells, n_genes) logarithms of 1 + count, (n_cells, n_codes) → the law of their latents.
-    pub(super) fn encode(&self, log_counts: &Tensor, codes: &Tensor, dropout: Option<Dropout<'_>>) -> Result<Latents> {
-        let hidden = self.encoder.forward(log_counts, self.encodes_condition.then_some(codes), dropout)?;
+    /// (n_cells, n_genes) logarithms of 1 + count, (n_cells, n_told) → the law of their latents.
+    pub(super) fn encode(&self, log_counts: &Tensor, told: &Tensor, dropout: Option<Dropout<'_>>) -> Result<Latents> {
+        let hidden = self.encoder.forward(log_counts, Some(told), dropout)?;
         Ok(Latents {
             mean: self.mean.forward(&hidden)?,
             variance: (self.log_variance.forward(&hidden)?.exp()? + LEAST_VARIANCE)?,
         })
     }
 
-    /// (n_cells, n_latent), (n_cells, n_codes) → the law of counts.
-    pub(super) fn decode(&self, latents: &Tensor, codes: &Tensor) -> Result<Outputs> {
-        self.decoder.forward(latents, Some(codes))
+    /// (n_cells, n_latent), (n_cells, n_told) → the law of counts.
+    pub(super) fn decode(&self, latents: &Tensor, told: &Tensor) -> Result<Outputs> {
+        self.decoder.forward(latents, Some(told))
     }
 
     pub(super) fn decoder(&self) -> &CountDecoder {

@@ -9,7 +9,9 @@ use super::params::ScviParams;
 use crate::Result;
 use crate::language::parameters::Parameters;
 use crate::models::counts::{self, Batch, CountData, Dropout, Kept, negative_log_likelihood};
+use crate::models::guide::Guide;
 use crate::models::method::{FittedMethod, Fitting};
+use crate::models::reference::Choice;
 use crate::models::source::Source;
 use crate::models::training_data::TrainingData;
 use crate::numbers::normal;
@@ -35,7 +37,7 @@ impl ScviObjective {
     /// Those of [`ScviParams::check`] and [`CountData::read`].
     pub fn new(data: &TrainingData, params: ScviParams, seed: u64, device: &Device) -> Result<Self> {
         params.check()?;
-        let data = CountData::read(data, seed)?;
+        let data = CountData::read(data, params.centre, seed)?;
         let mut parameters = Parameters::draw(seed, device);
         let network = Network::new(&mut parameters, &params, &data.shape, Some(&data.start))?;
         Ok(Self { params, data, network, parameters, device: device.clone() })
@@ -47,8 +49,7 @@ impl ScviObjective {
     /// [`crate::Error::BadValues`] if a weight is not finite.
     pub fn to_model(&self) -> Result<Scvi> {
         let encode = |batch: &Batch<'_>| {
-            let latents =
-                self.network.encode(&batch.log_counts(&self.device)?, &batch.codes(&self.device)?, None)?;
+            let latents = self.network.encode(&batch.log_counts(&self.device)?, &batch.told(&self.device)?, None)?;
             Ok(Tensor::cat(&[latents.mean, latents.variance.sqrt()?], 1)?)
         };
         let controls = match self.params.source {
@@ -60,13 +61,13 @@ impl ScviObjective {
 
     /// (−ln p(x | z, s) + w KL) / number of genes, the mean over cells.
     fn loss_of(&self, batch: &Batch<'_>, weight: f64, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let codes = batch.codes(&self.device)?;
+        let told = batch.told(&self.device)?;
         let noise = normal(batch.n_cells(), self.params.n_latent, rng);
         let shape = noise.dim();
         let noise = Tensor::from_vec(noise.into_raw_vec_and_offset().0, shape, &self.device)?;
         let dropout = (self.params.dropout > 0.0).then_some(Dropout { probability: self.params.dropout, rng });
-        let latents = self.network.encode(&batch.log_counts(&self.device)?, &codes, dropout)?;
-        let outputs = self.network.decode(&latents.at(&noise)?, &codes)?;
+        let latents = self.network.encode(&batch.log_counts(&self.device)?, &told, dropout)?;
+        let outputs = self.network.decode(&latents.at(&noise)?, &told)?;
         let loss = negative_log_likelihood(&outputs, batch, self.data.shape.depth.factor)?;
         Ok((loss + (latents.divergence()? * (weight / batch.n_genes() as f64))?)?)
     }
@@ -91,6 +92,10 @@ impl Objective for ScviObjective {
 impl Fitting for ScviObjective {
     fn slots(&self) -> Vec<Slot> {
         counts::slots(&self.parameters)
+    }
+
+    fn choice(&self) -> Option<&Choice> {
+        self.data.shape.told.guide.as_ref().and_then(Guide::choice)
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::refuse;
 use crate::models::counts::CountLikelihood;
+use crate::models::guide::Centre;
 use crate::models::source::Source;
 
 /// The choices of an scVI; the sizes are scvi-tools' own.
@@ -13,6 +14,8 @@ use crate::models::source::Source;
 pub struct ScviParams {
     /// The law of a count.
     pub likelihood: CountLikelihood,
+    /// The estimate of a condition's mean that is told beside its codes; none tells codes only, as published.
+    pub centre: Centre,
     /// What cells of a condition are decoded from: latents of control cells, or the prior.
     pub source: Source,
     /// Numbers of a latent.
@@ -23,8 +26,6 @@ pub struct ScviParams {
     pub n_layers: usize,
     /// The probability with which a number of the encoder's layers is left out in training.
     pub dropout: f32,
-    /// Whether the encoder is told the condition too, so that latents need not hold it.
-    pub encodes_condition: bool,
     /// The share of the steps over which the weight of the divergence rises from zero to one.
     pub warm_up: f64,
     /// Cells per training step.
@@ -35,12 +36,12 @@ impl Default for ScviParams {
     fn default() -> Self {
         Self {
             likelihood: CountLikelihood::Nb,
-            source: Source::Control,
+            centre: Centre::Interaction,
+            source: Source::Noise,
             n_latent: 10,
             width: 128,
             n_layers: 1,
             dropout: 0.1,
-            encodes_condition: true,
             warm_up: 0.3,
             n_cells: 128,
         }

@@ -14,7 +14,8 @@ use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
-use crate::models::counts::{Codes, CountCells, CountLikelihood, Depth, Shape, negative_log_likelihood, trial};
+use crate::models::counts::{Codes, CountCells, CountLikelihood, Depth, Shape, Told, negative_log_likelihood, trial};
+use crate::models::guide::Centre;
 use crate::models::method::{Asked, Draws, FittedMethod, Fitting};
 use crate::models::registry;
 use crate::models::source::Source;
@@ -23,12 +24,12 @@ use crate::training::Objective;
 
 const SMALL: ScviParams = ScviParams {
     likelihood: CountLikelihood::Nb,
+    centre: Centre::None,
     source: Source::Control,
     n_latent: 3,
     width: 12,
     n_layers: 2,
     dropout: 0.1,
-    encodes_condition: true,
     warm_up: 0.3,
     n_cells: 96,
 };
@@ -39,8 +40,8 @@ fn objective(params: ScviParams) -> ScviObjective {
 
 #[test]
 fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
-    for (likelihood, encodes_condition) in [(CountLikelihood::Nb, true), (CountLikelihood::Zinb, false)] {
-        check_gradients(&objective(ScviParams { likelihood, encodes_condition, ..SMALL }));
+    for (likelihood, centre) in [(CountLikelihood::Nb, Centre::Additive), (CountLikelihood::Zinb, Centre::None)] {
+        check_gradients(&objective(ScviParams { likelihood, centre, ..SMALL }));
     }
 }
 
@@ -78,8 +79,9 @@ fn likelihood_and_divergence_are_those_of_scvi_tools_for_the_same_weights() {
     let of = |code: usize| Condition::parse(&format!("control | batch=b{code}"), "control").unwrap();
     let codes = Codes::fit(&(0..golden["n_codes"].as_u64().unwrap() as usize).map(of).collect::<Vec<_>>());
     let conditions: Vec<Condition> = floats(&golden["codes"]).into_iter().map(|code| of(code as usize)).collect();
-    let cells = CountCells::new(counts, &sizes, &conditions, &codes).unwrap();
-    let shape = Shape { n_genes, depth: Depth { factor: 1.0, has_rest: false }, codes };
+    let told = Told { codes, guide: None };
+    let cells = CountCells::new(counts, &sizes, &conditions, &told).unwrap();
+    let shape = Shape { n_genes, depth: Depth { factor: 1.0, has_rest: false }, told };
     let noise = Tensor::from_vec(floats(&golden["noise"]), (n_cells, 2), &Device::Cpu).unwrap();
     for (name, likelihood) in [("nb", CountLikelihood::Nb), ("zinb", CountLikelihood::Zinb)] {
         let golden = &golden["losses"][name];
@@ -100,9 +102,9 @@ fn likelihood_and_divergence_are_those_of_scvi_tools_for_the_same_weights() {
         let network = Network::new(&mut Parameters::take(tensors, &Device::Cpu), &params, &shape, None).unwrap();
         for cell in 0..n_cells {
             let batch = cells.batch(vec![cell]);
-            let codes = batch.codes(&Device::Cpu).unwrap();
-            let latents = network.encode(&batch.log_counts(&Device::Cpu).unwrap(), &codes, None).unwrap();
-            let outputs = network.decode(&latents.at(&noise.narrow(0, cell, 1).unwrap()).unwrap(), &codes).unwrap();
+            let told = batch.told(&Device::Cpu).unwrap();
+            let latents = network.encode(&batch.log_counts(&Device::Cpu).unwrap(), &told, None).unwrap();
+            let outputs = network.decode(&latents.at(&noise.narrow(0, cell, 1).unwrap()).unwrap(), &told).unwrap();
             let loss = negative_log_likelihood(&outputs, &batch, 1.0).unwrap().to_scalar::<f32>().unwrap();
             let close = |got: f32, expected: f32, what: &str| {
                 assert!((got - expected).abs() < 1e-4 * expected.abs().max(1.0), "{name} {what}: {got} {expected}");
@@ -123,8 +125,10 @@ fn likelihood_and_divergence_are_those_of_scvi_tools_for_the_same_weights() {
 
 #[test]
 fn cells_of_conditions_that_were_and_were_not_measured_have_their_laws() {
-    for source in [Source::Control, Source::Noise] {
-        let params = ScviParams { source, width: 32, n_layers: 1, dropout: 0.0, ..SMALL };
+    for (source, centre) in
+        [(Source::Control, Centre::None), (Source::Noise, Centre::None), (Source::Noise, Centre::Interaction)]
+    {
+        let params = ScviParams { source, centre, width: 32, n_layers: 1, dropout: 0.0, ..SMALL };
         let objective = objective(params);
         train(&objective, 600);
         trial::check_cells(&objective.to_model().unwrap());
@@ -138,7 +142,9 @@ fn a_fit_goes_on_from_a_saved_state_to_the_same_bytes() {
 
 #[test]
 fn a_model_put_together_again_gives_the_same_cells_and_needs_what_it_decodes() {
-    let model = objective(ScviParams { likelihood: CountLikelihood::Zinb, ..SMALL }).model().unwrap();
+    let model = objective(ScviParams { likelihood: CountLikelihood::Zinb, centre: Centre::Interaction, ..SMALL })
+        .model()
+        .unwrap();
     let restore = |record| registry::restore("scvi", model.params().unwrap(), record, &Device::Cpu);
     let again = restore(model.record().unwrap()).unwrap();
     let make = |model: &dyn FittedMethod| trial::counts(model, "A+B", 70, 5, Draws::default()).unwrap();

@@ -50,7 +50,7 @@ pub struct FitParams {
     /// Whether that estimate is told to the network in numbers.
     pub inputs: bool,
     /// What cells are made from: where flows start, or what latents are (scvi).
-    pub source: Option<Source>,
+    pub source: Source,
     /// How source points are paired with cells; the variants of cfm have their own.
     pub coupling: Option<Coupling>,
     /// Numbers per token of the language model, or per layer of the velocity field.
@@ -85,6 +85,8 @@ pub struct FitParams {
     pub latent: Option<usize>,
     /// How much the encoder minds what the adversaries know (cpa).
     pub adversary: Option<f64>,
+    /// Weight of the penalty on the slopes of the adversaries (cpa).
+    pub penalty: Option<f64>,
     /// Cells per training step.
     pub cells_per_step: Option<usize>,
     /// Conditions per training step.
@@ -124,7 +126,7 @@ impl Default for FitParams {
             centre: Centre::Interaction,
             coordinates: None,
             inputs: true,
-            source: None,
+            source: Source::default(),
             coupling: None,
             width: None,
             layers: None,
@@ -142,6 +144,7 @@ impl Default for FitParams {
             likelihood: None,
             latent: None,
             adversary: None,
+            penalty: None,
             cells_per_step: None,
             prompts_per_step: None,
             learning_rate: None,
@@ -186,7 +189,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 35] {
+    fn made(&self) -> [(&'static str, Has, bool); 36] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -202,10 +205,10 @@ impl FitParams {
             ("validation-split", Has::Training, self.validation_split),
             ("checkpoint-every", Has::Training, self.checkpoint_every != own.checkpoint_every),
             ("prompt", Has::Flow, self.prompt.is_some()),
-            ("centre", Has::Flow, self.centre != own.centre),
+            ("centre", Has::Estimate, self.centre != own.centre),
             ("coordinates", Has::Flow, self.coordinates.is_some()),
-            ("no-inputs", Has::Flow, self.inputs != own.inputs),
-            ("source", Has::Source, self.source.is_some()),
+            ("no-inputs", Has::Estimate, self.inputs != own.inputs),
+            ("source", Has::Source, self.source != own.source),
             ("coupling", Has::Flow, self.coupling.is_some()),
             ("sigma", Has::Flow, self.sigma.is_some()),
             ("condition-dropout", Has::Flow, self.condition_dropout != own.condition_dropout),
@@ -224,6 +227,7 @@ impl FitParams {
             ("likelihood", Has::Counts, self.likelihood.is_some()),
             ("latent", Has::Counts, self.latent.is_some()),
             ("adversary", Has::Adversary, self.adversary.is_some()),
+            ("penalty", Has::Adversary, self.penalty.is_some()),
         ]
     }
 
@@ -234,6 +238,7 @@ impl FitParams {
         let reason = match needs {
             Has::Training => "is a closed form and trains nothing; leave it away",
             Has::Flow => "is no flow and has none; leave it away",
+            Has::Estimate => "is told no estimate; leave it away",
             Has::Source => "has no choice of it; leave it away",
             Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
             Has::Adversary => "has none; leave it away, or fit with --method cpa",
@@ -259,7 +264,7 @@ impl FitParams {
             centre: self.centre,
             coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
-            source: self.source.unwrap_or_default(),
+            source: self.source,
             coupling,
             prompt_use: self.prompt_use.unwrap_or(own.prompt_use),
             transformer: TransformerParams {
@@ -301,7 +306,7 @@ impl FitParams {
             centre: self.centre,
             coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
-            source: self.source.unwrap_or_default(),
+            source: self.source,
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             sigma: self.sigma.unwrap_or(own.sigma),
@@ -312,11 +317,17 @@ impl FitParams {
         })
     }
 
+    /// The estimate that methods on counts are told in numbers: they measure no cells from it.
+    fn told_centre(&self) -> Centre {
+        if self.inputs { self.centre } else { Centre::None }
+    }
+
     fn scvi(&self) -> ScviParams {
         let own = ScviParams::default();
         ScviParams {
             likelihood: self.likelihood.unwrap_or(own.likelihood),
-            source: self.source.unwrap_or(own.source),
+            centre: self.told_centre(),
+            source: self.source,
             n_latent: self.latent.unwrap_or(own.n_latent),
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
@@ -329,10 +340,12 @@ impl FitParams {
         let own = CpaParams::default();
         CpaParams {
             likelihood: self.likelihood.unwrap_or(own.likelihood),
+            centre: self.told_centre(),
             n_latent: self.latent.unwrap_or(own.n_latent),
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             adversary: self.adversary.unwrap_or(own.adversary),
+            penalty: self.penalty.unwrap_or(own.penalty),
             n_cells: self.cells_per_step.unwrap_or(own.n_cells),
             ..own
         }
