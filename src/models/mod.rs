@@ -1,5 +1,6 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
+mod lists;
 pub mod reference;
 pub mod coordinates;
 mod moments;
@@ -11,7 +12,9 @@ pub mod reader;
 pub mod prompts;
 pub mod minibatch;
 pub mod condition_reader;
+mod members;
 pub mod method;
+mod generation;
 #[cfg(test)]
 mod trial;
 pub mod calmflow;

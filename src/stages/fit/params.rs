@@ -50,6 +50,8 @@ pub struct FitParams {
     pub source: Source,
     /// How source points are paired with cells; the variants of cfm have their own.
     pub coupling: Option<Coupling>,
+    /// Networks that are fitted side by side, whose means are averaged.
+    pub members: Option<usize>,
     /// Numbers per token of the language model, or per layer of the velocity field.
     pub width: Option<usize>,
     /// Blocks of the network.
@@ -117,6 +119,7 @@ impl Default for FitParams {
             inputs: true,
             source: Source::default(),
             coupling: None,
+            members: None,
             width: None,
             layers: None,
             heads: None,
@@ -187,6 +190,7 @@ impl FitParams {
                 n_heads: self.heads.unwrap_or(own.transformer.n_heads),
             },
             path,
+            n_members: self.members.unwrap_or(own.n_members),
             n_steps: self.time_steps.unwrap_or(own.n_steps),
             n_spatial: self.spatial_tokens.unwrap_or(own.n_spatial),
             n_trajectories: self.trajectories.unwrap_or(own.n_trajectories),
@@ -241,6 +245,7 @@ impl FitParams {
             coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
             source: self.source,
+            n_members: self.members.unwrap_or(own.n_members),
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             sigma: self.sigma.unwrap_or(own.sigma),
