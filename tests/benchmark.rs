@@ -76,7 +76,9 @@ fn methods_are_compared_once_and_again_only_where_something_changed() {
     for method in METHODS.into_iter().chain([CEILING]) {
         let own: Vec<_> = found.rows.iter().filter(|one| one.row.method == method).collect();
         assert_eq!(own.len(), 2 * 2, "{method}");
-        assert!(own.iter().all(|one| one.row.values.contains_key("edist_l2") && one.row.status == "unseen_combination"));
+        assert!(
+            own.iter().all(|one| one.row.values.contains_key("edist_l2") && one.row.status == "unseen_combination")
+        );
     }
     let scores = read(path, "scores.csv");
     assert!(scores.starts_with("method,seed,perturbation,status,") && scores.lines().count() == 1 + 4 * 4, "{scores}");
@@ -131,8 +133,7 @@ fn a_benchmark_that_was_killed_goes_on_to_the_same_scores() {
     let more = ["--methods", "cfm", "--steps", "400", "--allow-missing"];
     let (status, said) = benchmark(whole.path(), &more);
     assert_eq!(status, 0, "{said}");
-    let mut child: Child =
-        command(folder.path(), &more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child: Child = command(folder.path(), &more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = folder.path().join("bench/cfm/seed-0/fit.log");
     let start = Instant::now();
     let is_training = || std::fs::read_to_string(&begun).is_ok_and(|said| said.contains("steps of"));
