@@ -50,6 +50,7 @@ fn ran(said: &str) -> Vec<String> {
         .filter_map(|line| {
             let (job, rest) = line.strip_prefix('[')?.split_once("] ")?;
             let (stage, _) = rest.split_once(" runs: ")?;
+            let (_, job) = job.split_once(' ')?;
             Some(format!("{} {stage}", job.replace(" seed", "")))
         })
         .collect();

@@ -7,9 +7,8 @@ use super::table::{self, Series};
 use super::{atomic, json};
 use crate::Result;
 use crate::metrics::benchmark::{Benchmark, Cost, SeedRow};
-use crate::metrics::definitions;
 use crate::metrics::intervals::{Estimate, Interval};
-use crate::metrics::leaderboard::{Place, Standing};
+use crate::metrics::leaderboard::{Place, Standing, metrics};
 
 /// The file that makes a folder one of a benchmark.
 pub const CONTENT: &str = "benchmark.json";
@@ -50,10 +49,7 @@ fn write_leaderboard(path: &Path, benchmark: &Benchmark) -> Result<()> {
     let counts = |of: &dyn Fn(&Standing) -> usize| Series::Counts(standings.iter().map(|own| of(own) as u64).collect());
     let mut columns =
         vec![("method".to_owned(), Series::Texts(standings.iter().map(|own| own.method.clone()).collect()))];
-    // The metrics that the field looks at first come first.
-    const FIRST: [&str; 5] = ["edist_l2", "mmd2_rbf_median", "w2_exact", "std_ratio", "pearson_delta"];
-    let main = definitions().iter().filter(|metric| metric.main && !FIRST.contains(&metric.name));
-    let metrics: Vec<&str> = FIRST.into_iter().chain(main.map(|metric| metric.name)).collect();
+    let metrics: Vec<&str> = metrics().into_iter().map(|metric| metric.name).collect();
     type Of = fn(&Place) -> Option<f64>;
     let column = |metric: &str, of: Of| numbers(&|own: &Standing| own.places.get(metric).and_then(of));
     for &metric in &metrics {

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::benchmark::{Cost, SeedRow};
 use super::intervals::{Estimate, HELD_OUT, Interval, intervals_against};
-use super::scores::{ScoreRow, definitions};
+use super::scores::{Definition, ScoreRow, definitions};
 
 /// The metric by which methods are put in order.
 pub const FIRST: &str = "edist_l2";
+/// The metrics that the field looks at first; with [`FIRST`] at their head.
+const LEADING: [&str; 5] = [FIRST, "mmd2_rbf_median", "w2_exact", "std_ratio", "pearson_delta"];
 /// Half of the real cells against the other half: the ceiling, not a competitor.
 pub const CEILING: &str = "split_half";
 
@@ -42,6 +44,14 @@ pub struct Place {
     pub rank: Option<f64>,
     /// The same as `mean` for the difference to the reference method, condition by condition; none of itself.
     pub less_reference: Option<Estimate>,
+}
+
+/// The metrics of a leaderboard: those of the first table, the leading ones first.
+pub fn metrics() -> Vec<&'static Definition> {
+    let place = |metric: &Definition| LEADING.iter().position(|name| *name == metric.name).unwrap_or(LEADING.len());
+    let mut main: Vec<&Definition> = definitions().iter().filter(|metric| metric.main).collect();
+    main.sort_by_key(|metric| place(metric));
+    main
 }
 
 /// The means over seeds: one row per method and condition, over the seeds that have a value.

@@ -12,8 +12,8 @@ use crate::report::words;
 const SHOWN: [&str; 4] = [FIRST, "mmd2_rbf_median", "w2_exact", "pearson_delta"];
 const ROW: f64 = 26.0;
 /// Left of the drawing stand the names.
-const NAMES: f64 = 150.0;
-const WIDTH: f64 = 720.0;
+const NAMES: f64 = 140.0;
+const WIDTH: f64 = 480.0;
 
 /// The section.
 pub fn section(benchmark: &Benchmark) -> String {
@@ -83,7 +83,9 @@ fn drawing(rivals: &[&Standing], reference: &str) -> String {
     if shown.is_empty() || high <= low {
         return String::new();
     }
-    let x = |value: f64| NAMES + 20.0 + (value - low) / (high - low) * (WIDTH - NAMES - 40.0);
+    // Square roots on both sides of zero: methods that lie far away must not press the others together.
+    let root = |value: f64| value.abs().sqrt().copysign(value);
+    let x = |value: f64| NAMES + 20.0 + (root(value) - root(low)) / (root(high) - root(low)) * (WIDTH - NAMES - 40.0);
     let height = ROW * shown.len() as f64 + 30.0;
     let mut marks = String::new();
     for (place, (name, one)) in shown.iter().enumerate() {
@@ -112,7 +114,8 @@ fn drawing(rivals: &[&Standing], reference: &str) -> String {
         "<figure class=\"wide\"><svg class=\"forest\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"difference of \
          {metric} to {reference}\"><path class=\"zero\" d=\"M{zero:.1} 0V{bottom:.1}\"/>{marks}<text class=\"axis\" x=\"{zero:.1}\" \
          y=\"{:.1}\" text-anchor=\"middle\">0</text><text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text></svg>\
-         <figcaption>Difference of the {metric} to {reference}: left of zero is nearer to the real cells.</figcaption></figure>",
+         <figcaption>Difference of the {metric} to {reference}, with its 95 % interval, on an axis of square roots: left of zero \
+         is nearer to the real cells.</figcaption></figure>",
         height - 8.0,
         WIDTH - 16.0,
         height - 8.0,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{audit, conditions, differences, leaderboard, verdict::verdict};
 use crate::metrics::benchmark::Benchmark;
-use crate::metrics::definitions;
+use crate::metrics::leaderboard::metrics;
 use crate::report::contents::Metric;
 use crate::report::html::{count, escape};
 use crate::report::shell::shell;
@@ -23,7 +23,7 @@ pub fn page(benchmark: &Benchmark, title: Option<&str>) -> String {
         count(seeds.len(), "seed"),
         benchmark.audit.n_training_cells
     );
-    let main: Vec<Metric> = definitions().iter().filter(|metric| metric.main).map(Metric::from).collect();
+    let main: Vec<Metric> = metrics().into_iter().map(Metric::from).collect();
     let main: Vec<&Metric> = main.iter().collect();
     let body = [
         leaderboard::section(benchmark, &main),

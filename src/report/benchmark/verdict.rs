@@ -138,7 +138,7 @@ fn collapsed(rivals: &[&Standing]) -> Option<String> {
     (!names.is_empty()).then(|| {
         format!(
             "The cells of {} have collapsed to one mean cell (spread ratio below {COLLAPSED}): they answer where a population \
-             lies, not how it varies.",
+             lies, not how it varies, and a Wasserstein distance alone rewards that.",
             join(&names)
         )
     })

@@ -149,11 +149,14 @@ pub(super) fn run_all(
             let (news, next, stops, runner) = (news.clone(), &next, &stops, &runner);
             let digests = digests.clone();
             scope.spawn(move || {
-                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
+                loop {
+                    let place = next.fetch_add(1, Ordering::SeqCst);
+                    let Some(job) = jobs.get(place) else { return };
                     if stops.load(Ordering::SeqCst) {
                         return;
                     }
-                    match work(job, params, prepared, runner, &mut digests.clone(), &news) {
+                    let number = format!("{}/{}", place + 1, jobs.len());
+                    match work(job, &number, params, prepared, runner, &mut digests.clone(), &news) {
                         None => {}
                         Some(failed @ News::Stopped(_)) => {
                             stops.store(true, Ordering::SeqCst);
@@ -193,6 +196,7 @@ pub(super) fn run_all(
 /// Runs one job, and tells how it failed if it did.
 fn work(
     job: &Job,
+    number: &str,
     params: &BenchmarkParams,
     prepared: &Path,
     runner: &Runner,
@@ -209,7 +213,7 @@ fn work(
         Err(error) => return Some(failed("fit", error)),
     };
     for step in steps {
-        let relay = Relay { news, prefix: format!("[{} seed {}] {}", job.method.name(), job.seed, step.name) };
+        let relay = Relay { news, prefix: format!("[{number} {} seed {}] {}", job.method.name(), job.seed, step.name) };
         if let Err(error) = advance(&step, &job.folder.join(STAMPS), params.force, digests, &relay) {
             return Some(failed(step.name, error));
         }
