@@ -146,6 +146,18 @@ pub enum Error {
         /// How to go on.
         hint: String,
     },
+    /// A stage that ran as a process of its own failed.
+    #[error("stage `{stage}`: {reason}")]
+    Stage {
+        /// The stage.
+        stage: String,
+        /// What it said.
+        reason: String,
+        /// How to go on, as it said.
+        hint: Option<String>,
+        /// Its exit status; none if a signal ended it.
+        status: Option<i32>,
+    },
     /// A library underneath failed.
     #[error("{what}: {source}")]
     Backend {
@@ -172,6 +184,7 @@ impl Error {
             | Self::InvalidFile { hint, .. }
             | Self::NonFiniteLoss { hint, .. }
             | Self::Interrupted { hint, .. } => Some(hint),
+            Self::Stage { hint, .. } => hint.as_deref(),
             Self::OutputExists { .. } => Some("choose another output, or add --force to replace it"),
             Self::Io { source, .. } => io_hint(source.kind()),
             _ => None,
@@ -184,6 +197,7 @@ impl Error {
     pub fn is_mistake(&self) -> bool {
         match self {
             Self::Io { source, .. } => io_hint(source.kind()).is_some(),
+            Self::Stage { status, .. } => *status == Some(2),
             Self::Backend { .. } | Self::NonFiniteLoss { .. } | Self::Interrupted { .. } => false,
             _ => true,
         }

@@ -41,7 +41,7 @@ fn program(arguments: &[&str]) -> assert_cmd::assert::Assert {
 }
 
 /// Fails unless every element that is opened is closed in the right order.
-fn assert_balanced(html: &str) {
+pub fn assert_balanced(html: &str) {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = html;
     while let Some(start) = rest.find('<') {

@@ -10,6 +10,7 @@ mod gene_decoder;
 mod h5ad;
 mod report;
 mod run;
+mod benchmark;
 mod architecture;
 mod flow;
 mod fit;

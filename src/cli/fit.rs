@@ -81,6 +81,10 @@ struct Choices {
     /// Probability with which a condition is hidden in training; `predict --guidance` needs it, 0.1 is usual.
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     condition_dropout: f64,
+    /// Networks that are fitted side by side, each with cells of its own in every step; a condition's mean is the mean of
+    /// theirs [default: 1].
+    #[arg(long, value_name = "N")]
+    members: Option<usize>,
     /// Cells per training step [default: 128; 256 with cfm].
     #[arg(long, value_name = "N")]
     cells_per_step: Option<usize>,
@@ -186,6 +190,7 @@ impl Arguments {
             inputs: !choices.no_inputs,
             source: choices.source.into(),
             coupling: choices.coupling.map(Into::into),
+            members: choices.members,
             width: choices.width,
             layers: choices.layers,
             heads: calmflow.heads,

@@ -13,6 +13,8 @@ mod predict;
 mod evaluate;
 mod report;
 mod run;
+mod benchmark;
+mod stage;
 
 /// Predicts, cell by cell, what an unseen combination of perturbations does in a single-cell screen.
 #[derive(Debug, Parser)]
@@ -42,6 +44,11 @@ enum Verb {
     Report(report::Arguments),
     /// Run all stages from one configuration file.
     Run(run::Arguments),
+    /// Compare methods on held-out conditions of a screen: leaderboard, intervals, times.
+    Benchmark(benchmark::Arguments),
+    /// Run a stage with parameters from a file: what `benchmark` starts as processes.
+    #[command(hide = true)]
+    Stage(stage::Arguments),
 }
 
 impl Cli {
@@ -58,6 +65,8 @@ impl Cli {
             Verb::Evaluate(arguments) => arguments.run(shared),
             Verb::Report(arguments) => arguments.run(shared),
             Verb::Run(arguments) => arguments.run(shared),
+            Verb::Benchmark(arguments) => arguments.run(shared),
+            Verb::Stage(arguments) => arguments.run(shared),
         }
     }
 }

@@ -13,6 +13,16 @@ pub struct Arguments {
     /// The prepared screen.
     #[arg(long, short, value_name = "OUT.h5ad")]
     output: PathBuf,
+    #[command(flatten)]
+    choices: Choices,
+    /// Seed, accepted as by every stage; nothing is drawn here, so it changes no number.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// How a screen is prepared, and what is held out.
+#[derive(Debug, clap::Args)]
+pub(super) struct Choices {
     /// Column of obs that names what was done to each cell; combinations are written A+B.
     #[arg(long, value_name = "COLUMN")]
     perturbation_column: String,
@@ -67,17 +77,14 @@ pub struct Arguments {
     /// How many principal components are fitted.
     #[arg(long, value_name = "N", default_value_t = 50)]
     n_components: usize,
-    /// Seed, accepted as by every stage; nothing is drawn here, so it changes no number.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
 }
 
-impl Arguments {
-    /// Runs the stage.
-    pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
-        let params = PreprocessParams {
-            input: self.input,
-            output: self.output,
+impl Choices {
+    /// The parameters of the stage.
+    pub(super) fn params(self, input: PathBuf, output: PathBuf, force: bool) -> PreprocessParams {
+        PreprocessParams {
+            input,
+            output,
             perturbation_column: self.perturbation_column,
             control: self.control,
             covariates: self.covariates,
@@ -96,9 +103,17 @@ impl Arguments {
             target_sum: self.target_sum,
             n_top_genes: self.n_top_genes,
             n_components: self.n_components,
-            seed: self.seed,
-            force: shared.force,
-        };
+            force,
+            ..PreprocessParams::default()
+        }
+    }
+}
+
+impl Arguments {
+    /// Runs the stage.
+    pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
+        let params = self.choices.params(self.input, self.output, shared.force);
+        let params = PreprocessParams { seed: self.seed, ..params };
         let summary = preprocess(&params, &|message| shared.say(message))?;
         shared.say(format!(
             "{} cells ({} for training) x {} genes; {} components hold {:.1} % of the variance of {} variable genes",

@@ -8,7 +8,7 @@ use crate::stages::report::{ReportParams, report};
 /// The flags of `scflow report`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Folder of scores, as written by `scflow evaluate`.
+    /// Folder of scores, as written by `scflow evaluate`, or of a benchmark.
     scores: PathBuf,
     /// The page.
     #[arg(long, short, value_name = "REPORT.html")]

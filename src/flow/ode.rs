@@ -3,6 +3,7 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::error::refuse;
 use crate::{Error, Result};
 
 /// A velocity field: time and points (n_points, n_dims) → velocities of the same shape.
@@ -43,13 +44,12 @@ impl Solver {
     /// # Errors
     /// [`Error::InvalidParameter`] for a value that cannot work.
     pub fn check(self) -> Result<()> {
-        let invalid = |name: &str, value: String| {
-            Err(Error::InvalidParameter { name: name.into(), value, reason: "it must be above zero".into() })
-        };
         match self {
-            Self::Euler { n_steps: 0 } | Self::Heun { n_steps: 0 } => invalid("solver-steps", "0".into()),
+            Self::Euler { n_steps: 0 } | Self::Heun { n_steps: 0 } => {
+                refuse("solver-steps", "0", "it must be above zero")
+            }
             Self::Dopri5 { tolerance } if !(tolerance > 0.0 && tolerance.is_finite()) => {
-                invalid("tolerance", tolerance.to_string())
+                refuse("tolerance", tolerance, "it must be above zero")
             }
             _ => Ok(()),
         }

@@ -9,6 +9,7 @@ pub mod history;
 pub mod h5ad;
 pub mod score_tables;
 pub mod score_folder;
+pub mod benchmark_folder;
 pub mod split_table;
 pub mod model_folder;
 pub mod checkpoint;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{history, json};
 use crate::embedding::pca::Pca;
-use crate::models::fitted::FittedModel;
+use crate::models::fitted::{FittedModel, Known};
 use crate::models::gene_decoder::GeneDecoder;
 use crate::models::method::Makes;
 use crate::models::record::{Record, to_array, to_tensor};
@@ -129,12 +129,23 @@ pub fn read(folder: &Path, device: &Device) -> Result<FittedModel> {
     })
 }
 
-/// The names of the method's own files in a folder.
+/// What a folder says of the model, without the model.
+pub struct Story {
+    /// The names of the method's own files.
+    pub files: Vec<String>,
+    /// How the model was fitted.
+    pub provenance: serde_json::Value,
+    /// What it knows of the screen.
+    pub known: Known,
+}
+
+/// Reads what a folder says of its model.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder is absent; [`Error::MissingKey`] or [`Error::InvalidFile`] if it is no model.
-pub fn method_files(folder: &Path) -> Result<Vec<String>> {
-    read_config(folder).map(|config| config.files)
+pub fn read_story(folder: &Path) -> Result<Story> {
+    let Config { files, provenance, .. } = read_config(folder)?;
+    Ok(Story { files, provenance, known: read_json(folder, "conditions.json")? })
 }
 
 fn read_config(folder: &Path) -> Result<Config> {

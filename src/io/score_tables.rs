@@ -13,6 +13,11 @@ use crate::metrics::{ScoreRow, definitions};
 /// # Errors
 /// Those of [`table::write`].
 pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
+    table::write(path, score_columns(rows))
+}
+
+/// The columns of a table with one row per method and condition.
+pub fn score_columns(rows: &[ScoreRow]) -> Vec<(String, Series)> {
     let texts = |of: &dyn Fn(&ScoreRow) -> String| Series::Texts(rows.iter().map(of).collect());
     let mut columns = vec![
         ("method".to_owned(), texts(&|row| row.method.clone())),
@@ -39,7 +44,7 @@ pub fn write_scores(path: &Path, rows: &[ScoreRow]) -> Result<()> {
     };
     columns.push(("missing".to_owned(), texts(&|row| told(&row.missing))));
     columns.push(("undefined".to_owned(), texts(&|row| told(&row.undefined))));
-    table::write(path, columns)
+    columns
 }
 
 /// Writes one row per stratum, method and metric.

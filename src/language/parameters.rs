@@ -39,9 +39,11 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Draws new trainable tensors.
-    pub fn draw(seed: u64, device: &Device) -> Self {
-        let origin = Origin::Drawn(Box::new(ChaCha8Rng::seed_from_u64(seed)));
+    /// Draws new trainable tensors with a stream of the seed's random numbers.
+    pub fn draw(seed: u64, stream: u64, device: &Device) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        let origin = Origin::Drawn(Box::new(rng));
         Self { origin, device: device.clone(), variables: Vec::new(), trainable: true }
     }
 

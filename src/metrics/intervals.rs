@@ -15,7 +15,7 @@ pub const N_RESAMPLES: usize = 2000;
 /// The method that the others are held against.
 const RIVAL: &str = "additive";
 /// All conditions that were not in training.
-const HELD_OUT: &str = "held_out";
+pub const HELD_OUT: &str = "held_out";
 
 /// The mean of a metric over the conditions of a stratum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,8 @@ pub struct Interval {
     pub metric: String,
     /// Mean and interval.
     pub mean: Estimate,
-    /// The same for the difference to the additive estimate on conditions where both have a value; none of itself.
+    /// The same for the difference to the rival, the additive estimate, on conditions where both have a value; none of
+    /// itself.
     pub less_additive: Option<Estimate>,
 }
 
@@ -47,6 +48,11 @@ pub struct Estimate {
 /// Takes means and percentile intervals (Efron & Tibshirani 1993, chapter 13). Conditions are drawn with replacement, the
 /// same for all methods and metrics with as many conditions; the seed decides which.
 pub fn intervals(rows: &[ScoreRow], seed: u64) -> Vec<Interval> {
+    intervals_against(rows, RIVAL, seed)
+}
+
+/// The same with differences to the method `rival`.
+pub fn intervals_against(rows: &[ScoreRow], rival: &str, seed: u64) -> Vec<Interval> {
     let mut strata: Vec<&str> = rows.iter().map(|row| row.status.as_str()).collect();
     strata.sort_unstable();
     strata.dedup();
@@ -68,10 +74,10 @@ pub fn intervals(rows: &[ScoreRow], seed: u64) -> Vec<Interval> {
                 if own.is_empty() {
                     continue;
                 }
-                let rival = values(rows, stratum, RIVAL, metric.name);
+                let theirs = values(rows, stratum, rival, metric.name);
                 let differences: Vec<f64> =
-                    own.iter().filter_map(|(key, value)| Some(value - rival.get(key)?)).collect();
-                let paired = method != RIVAL && !differences.is_empty();
+                    own.iter().filter_map(|(key, value)| Some(value - theirs.get(key)?)).collect();
+                let paired = method != rival && !differences.is_empty();
                 found.push(Interval {
                     stratum: stratum.into(),
                     method: method.into(),

@@ -6,6 +6,8 @@ pub mod definitions;
 pub mod scores;
 pub mod summary;
 pub mod intervals;
+pub mod benchmark;
+pub mod leaderboard;
 pub mod outcome;
 pub mod distribution;
 pub mod means;

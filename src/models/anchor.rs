@@ -47,34 +47,59 @@ impl From<Spreads> for Vec<(Condition, f32)> {
     }
 }
 
-/// Moves cells so that their mean is (1 − a)·(the flow's) + a·(the estimate), and stretches them around it so that their
-/// spread is (the flow's)^(1 − a)·(the expected)^a.
+/// Moves the cells of each member of a model so that their mean is (1 − a)·(the members' mean) + a·(the estimate), and
+/// stretches them around it so that their spread is (the members')^(1 − a)·(the expected)^a. The mean of the members is that
+/// of their means, their spread the geometric mean of theirs: what they disagree on is not taken for spread.
 pub(super) struct Anchor {
-    /// The flow's mean, from the estimate, in flow coordinates: (n_dims).
+    members: Vec<Member>,
+    /// The mean that all are given, from the estimate, in flow coordinates: (n_dims).
     mean: Array1<f32>,
-    share: f32,
+}
+
+struct Member {
+    /// Where it puts cells: (n_dims).
+    mean: Array1<f32>,
     stretch: f32,
 }
 
 impl Anchor {
-    /// From cells that a flow gives to a condition, in flow coordinates: (n_cells, n_dims).
-    pub(super) fn measure(cells: Array2<f32>, guide: &Guide, condition: &Condition, share: f32) -> Self {
-        let n_dims = cells.ncols();
-        let cells = cells.mapv_into(|value| value.clamp(-FURTHEST, FURTHEST));
-        let mean = cells.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(n_dims));
-        let here = guide.standard().restore((cells - &mean).view(), &Array1::zeros(n_dims));
-        let variance = here.iter().map(|&gap| f64::from(gap).powi(2)).sum::<f64>() / here.nrows().max(1) as f64;
-        let stretch = match guide.expected_spread(condition) {
-            Some(expected) if variance > 0.0 => (expected / variance.sqrt() as f32).powf(share),
-            _ => 1.0,
+    /// From cells that each member gives to a condition, in flow coordinates: (n_cells, n_dims).
+    pub(super) fn measure(members: Vec<Array2<f32>>, guide: &Guide, condition: &Condition, share: f32) -> Self {
+        let (n_members, n_dims) = (members.len() as f32, guide.n_dims());
+        let measured: Vec<(Array1<f32>, f32)> =
+            members.into_iter().map(|cells| mean_and_spread(cells, guide)).collect();
+        let mut mean = Array1::zeros(n_dims);
+        measured.iter().for_each(|(of_member, _)| mean += of_member);
+        mean *= (1.0 - share) / n_members;
+        // Logarithms of the spreads of members that have one.
+        let logs: Vec<f32> = measured.iter().map(|(_, spread)| spread.ln()).filter(|log| log.is_finite()).collect();
+        let common = logs.iter().sum::<f32>() / logs.len() as f32;
+        let wanted = match guide.expected_spread(condition) {
+            Some(expected) => ((1.0 - share) * common + share * expected.ln()).exp(),
+            None => common.exp(),
         };
-        Self { mean, share, stretch }
+        let member = |(mean, spread): (Array1<f32>, f32)| Member {
+            mean,
+            stretch: if spread > 0.0 { wanted / spread } else { 1.0 },
+        };
+        Self { members: measured.into_iter().map(member).collect(), mean }
     }
 
-    /// Cells in flow coordinates → the same, moved: (n_cells, n_dims).
-    pub(super) fn draw(&self, cells: ArrayView2<f32>) -> Array2<f32> {
-        (&cells - &self.mean) * self.stretch + &self.mean * (1.0 - self.share)
+    /// Cells of a member in flow coordinates → the same, moved: (n_cells, n_dims).
+    pub(super) fn draw(&self, member: usize, cells: ArrayView2<f32>) -> Array2<f32> {
+        let member = &self.members[member];
+        (&cells - &member.mean) * member.stretch + &self.mean
     }
+}
+
+/// The mean of cells in flow coordinates, and how far they lie from it as principal components.
+fn mean_and_spread(cells: Array2<f32>, guide: &Guide) -> (Array1<f32>, f32) {
+    let n_dims = cells.ncols();
+    let cells = cells.mapv_into(|value| value.clamp(-FURTHEST, FURTHEST));
+    let mean = cells.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(n_dims));
+    let here = guide.standard().restore((cells - &mean).view(), &Array1::zeros(n_dims));
+    let variance = here.iter().map(|&gap| f64::from(gap).powi(2)).sum::<f64>() / here.nrows().max(1) as f64;
+    (mean, variance.sqrt() as f32)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use faer::Mat;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::lists::{matrix, vector};
 use crate::Result;
 use crate::embedding::pca::eigen;
 
@@ -20,13 +21,16 @@ pub enum Coordinates {
 
 /// An invertible map z = (x − centre)·W and back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Rows", into = "Rows")]
+#[serde(try_from = "Unchecked")]
 pub struct Standard {
     /// Standard deviation around the centres, per component: (n_dims).
+    #[serde(with = "vector")]
     scale: Array1<f32>,
     /// W: (n_dims, n_dims).
+    #[serde(with = "matrix")]
     to: Array2<f32>,
     /// W⁻¹: (n_dims, n_dims).
+    #[serde(with = "matrix")]
     from: Array2<f32>,
 }
 
@@ -73,30 +77,27 @@ impl Standard {
     }
 }
 
-/// The map as lists, for a file.
-#[derive(Serialize, Deserialize)]
+/// The map as it stands in a file.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rows {
-    scale: Vec<f32>,
-    to: Vec<Vec<f32>>,
-    from: Vec<Vec<f32>>,
+struct Unchecked {
+    #[serde(with = "vector")]
+    scale: Array1<f32>,
+    #[serde(with = "matrix")]
+    to: Array2<f32>,
+    #[serde(with = "matrix")]
+    from: Array2<f32>,
 }
 
-impl From<Standard> for Rows {
-    fn from(standard: Standard) -> Self {
-        let rows = |matrix: &Array2<f32>| matrix.rows().into_iter().map(|row| row.to_vec()).collect();
-        Self { scale: standard.scale.to_vec(), to: rows(&standard.to), from: rows(&standard.from) }
-    }
-}
+impl TryFrom<Unchecked> for Standard {
+    type Error = String;
 
-impl From<Rows> for Standard {
-    fn from(rows: Rows) -> Self {
-        let n_dims = rows.scale.len();
-        let matrix = |rows: &[Vec<f32>]| {
-            let at = |(i, j): (usize, usize)| rows.get(i).and_then(|row| row.get(j)).copied().unwrap_or_default();
-            Array2::from_shape_fn((n_dims, n_dims), at)
-        };
-        Self { to: matrix(&rows.to), from: matrix(&rows.from), scale: rows.scale.into() }
+    fn try_from(Unchecked { scale, to, from }: Unchecked) -> std::result::Result<Self, String> {
+        let n_dims = scale.len();
+        match [to.dim(), from.dim()].into_iter().find(|shape| *shape != (n_dims, n_dims)) {
+            None => Ok(Self { scale, to, from }),
+            Some(shape) => Err(format!("a map of {n_dims} components has {shape:?} numbers")),
+        }
     }
 }
 

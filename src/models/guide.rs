@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::Spreads;
 use super::coordinates::{Coordinates, Standard};
+use super::lists::vector;
 use super::moments::{moments, second_moments};
 use super::reference::{Choice, Effects, Estimate, InteractionEffects};
 use crate::conditions::Condition;
@@ -45,26 +46,12 @@ pub struct Guide {
     effects: Effects,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     interactions: Option<InteractionEffects>,
-    #[serde(with = "numbers")]
+    #[serde(with = "vector")]
     mean: Array1<f32>,
-    #[serde(with = "numbers")]
+    #[serde(with = "vector")]
     spread: Array1<f32>,
     standard: Standard,
     spreads: Spreads,
-}
-
-/// Arrays as lists, for a file.
-mod numbers {
-    use ndarray::Array1;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(array: &Array1<f32>, serializer: S) -> Result<S::Ok, S::Error> {
-        array.to_vec().serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Array1<f32>, D::Error> {
-        Vec::deserialize(deserializer).map(Array1::from_vec)
-    }
 }
 
 impl Guide {

@@ -1,35 +1,19 @@
 //! The door that every method comes through: what it does while it is fitted, and afterwards.
 
-use ndarray::{Array1, Array2, ArrayView2, s};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
+use ndarray::Array2;
 
-use super::anchor::Anchor;
 use super::guide::Guide;
-use super::reader::{Reader, Told};
 use super::record::Record;
 use super::reference::Choice;
+use crate::Result;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::embedding::pca::Pca;
 use crate::error::refuse;
 use crate::flow::Solver;
-use crate::language::kernels::alone;
-use crate::numbers::normal;
 use crate::preprocess::normalize::log_normalize;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
-use crate::{Error, Result};
-
-/// Rows of a network that are generated together.
-const ROWS: usize = 256;
-/// Cells that tell where a flow puts a condition.
-const N_MEASURED: usize = 2048;
-/// Their streams of random numbers begin here.
-const FIRST_STREAM_OF_MEASURED: u64 = 1 << 40;
-/// The stream of random numbers that control cells are drawn from; blocks take the first ones.
-const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
 
 /// How cells are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,7 +37,7 @@ impl Default for Draws {
 
 impl Draws {
     /// # Errors
-    /// [`Error::InvalidParameter`] for a value that cannot work.
+    /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return refuse("temperature", self.temperature, "it must be zero or above");
@@ -84,11 +68,8 @@ impl Draws {
         if self.guidance == 1.0 || condition_dropout > 0.0 {
             return Ok(());
         }
-        Err(Error::InvalidParameter {
-            name: "guidance".into(),
-            value: self.guidance.to_string(),
-            reason: format!("this `{method}` never saw a hidden condition; fit it with --condition-dropout 0.1"),
-        })
+        let reason = format!("this `{method}` never saw a hidden condition; fit it with --condition-dropout 0.1");
+        refuse("guidance", self.guidance, &reason)
     }
 }
 
@@ -113,7 +94,7 @@ pub trait Fitting: Objective {
     /// The model as it is now, for generation.
     ///
     /// # Errors
-    /// [`Error::BadValues`] if a weight is not finite.
+    /// [`crate::Error::BadValues`] if a weight is not finite.
     fn model(&self) -> Result<Box<dyn FittedMethod>>;
 }
 
@@ -128,13 +109,13 @@ pub trait FittedMethod: Send + Sync {
     /// Its choices, for a file.
     ///
     /// # Errors
-    /// [`Error::Backend`] if they cannot be written.
+    /// [`crate::Error::Backend`] if they cannot be written.
     fn params(&self) -> Result<serde_json::Value>;
 
     /// Everything else that [`super::registry::restore`] needs to put it together again.
     ///
     /// # Errors
-    /// [`Error::Backend`] if something cannot be written.
+    /// [`crate::Error::Backend`] if something cannot be written.
     fn record(&self) -> Result<Record>;
 
     /// What it makes.
@@ -155,8 +136,8 @@ pub trait FittedMethod: Send + Sync {
     /// Makes the cells that are asked for.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] if a component or the covariates never occurred in training; those of [`Draws::check`];
-    /// [`Error::InvalidParameter`] for a way of drawing that the method does not have.
+    /// [`crate::Error::UnknownName`] if a component or the covariates never occurred in training; those of [`Draws::check`];
+    /// [`crate::Error::InvalidParameter`] for a way of drawing that the method does not have.
     fn make(&self, asked: &Asked) -> Result<Made>;
 }
 
@@ -215,89 +196,7 @@ impl Made {
 /// Counts as principal components, by normalising, log1p and projecting: (n_cells, n_genes) → (n_cells, n_components).
 ///
 /// # Errors
-/// [`Error::ShapeMismatch`] if there are other genes.
+/// [`crate::Error::ShapeMismatch`] if there are other genes.
 pub fn project(counts: &SparseMatrix, library_sizes: &[f64], pca: &Pca, target_sum: f64) -> Result<Array2<f32>> {
     pca.transform(&log_normalize(counts, library_sizes, target_sum))
-}
-
-/// Generates cells of one condition block by block: `solve` takes what is told of the condition and source points
-/// (n, n_dims) to cells in flow coordinates, row by row. Every block has random numbers of its own, so that the number of
-/// threads changes nothing.
-///
-/// With an anchor the cells are moved and stretched as one ([`Anchor`]); without estimates
-/// ([`super::guide::Centre::None`]) they stay.
-///
-/// The number of cells of a block is a multiple of `multiple`, the cells that share a row of the network.
-///
-/// # Errors
-/// Those of the guide, of the reader, and of `solve`.
-pub(super) fn generate_in_blocks(
-    reader: &Reader,
-    condition: &Condition,
-    n_cells: usize,
-    multiple: usize,
-    draws: Draws,
-    seed: u64,
-    solve: impl Fn(&Told, ArrayView2<f32>, Draws, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
-) -> Result<Array2<f32>> {
-    let view = reader.guide.view(condition)?;
-    let told = reader.told(condition, &view)?;
-    let draw = |n_cells: usize, draws: Draws, seed: u64, first_stream: u64| {
-        let source = SourcePoints { reader, condition, centre: &view.centre, multiple, seed, first_stream };
-        source.solve(n_cells, |x0, rng| solve(&told, x0, draws, rng))
-    };
-    let mut points = draw(n_cells, draws, seed, 0)?;
-    let anchor = draws.anchor.unwrap_or(0.0);
-    if anchor > 0.0 && reader.guide.has_estimates() {
-        // Cells of their own and of the fitted law, the same whatever is asked for: every block of a file is moved alike.
-        let fitted = Draws { solver: draws.solver, ..Draws::default() };
-        let measured = draw(N_MEASURED, fitted, 0, FIRST_STREAM_OF_MEASURED)?;
-        points = Anchor::measure(measured, &reader.guide, condition, anchor).draw(points.view());
-    }
-    Ok(reader.guide.standard().restore(points.view(), &view.centre))
-}
-
-/// Where flows of a condition start, and what their random numbers are.
-struct SourcePoints<'a> {
-    reader: &'a Reader,
-    condition: &'a Condition,
-    centre: &'a Array1<f32>,
-    multiple: usize,
-    seed: u64,
-    first_stream: u64,
-}
-
-impl SourcePoints<'_> {
-    /// Carries source points to cells in flow coordinates: (n_cells, n_dims).
-    fn solve(
-        &self,
-        n_cells: usize,
-        solve: impl Fn(ArrayView2<f32>, &mut ChaCha8Rng) -> Result<Vec<f32>> + Sync,
-    ) -> Result<Array2<f32>> {
-        let n_dims = self.reader.guide.n_dims();
-        let n_rows = n_cells.div_ceil(self.multiple);
-        let rng = |stream: u64| {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            rng.set_stream(self.first_stream.wrapping_add(stream));
-            rng
-        };
-        let n_points = n_rows * self.multiple;
-        let controls =
-            self.reader.matched_controls(self.condition, self.centre, n_points, &mut rng(STREAM_OF_CONTROLS))?;
-        let generate = |block: usize| {
-            let mut rng = rng(block as u64);
-            let (start, n) = (block * ROWS * self.multiple, ROWS.min(n_rows - block * ROWS) * self.multiple);
-            let x0 = match &controls {
-                Some(controls) => controls.slice(s![start..start + n, ..]).to_owned(),
-                None => normal(n, n_dims, &mut rng),
-            };
-            alone(|| solve(x0.view(), &mut rng))
-        };
-        // Every block keeps to its thread, so that its numbers stay near and nothing waits.
-        let blocks: Vec<Vec<f32>> = (0..n_rows.div_ceil(ROWS)).into_par_iter().map(generate).collect::<Result<_>>()?;
-        let mut points = blocks.concat();
-        points.truncate(n_cells * n_dims);
-        Array2::from_shape_vec((n_cells, n_dims), points)
-            .map_err(|source| Error::backend("collecting generated cells", source))
-    }
 }

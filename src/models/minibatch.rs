@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::prompts::Prompts;
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
+use crate::error::refuse;
 use crate::flow::Coupling;
 use crate::numbers::normal;
 use crate::training::Part;
@@ -38,11 +39,7 @@ pub fn check_dropout(condition_dropout: f64) -> Result<()> {
     if (0.0..1.0).contains(&condition_dropout) {
         return Ok(());
     }
-    Err(Error::InvalidParameter {
-        name: "condition-dropout".into(),
-        value: condition_dropout.to_string(),
-        reason: "it must be zero or above, and below one".into(),
-    })
+    refuse("condition-dropout", condition_dropout, "it must be zero or above, and below one")
 }
 
 /// One way in which a training condition is met.
@@ -163,11 +160,13 @@ impl<'a> Minibatch<'a> {
         parts
     }
 
-    /// The mean of a loss over the cells as a sum of parts, those of [`Self::split`], each with random numbers of its own.
+    /// `share` times the mean of a loss over the cells as a sum of parts, those of [`Self::split`], each with random numbers
+    /// of its own.
     pub fn parts<'p>(
         &self,
         n_parts: usize,
         multiple: usize,
+        share: f64,
         rng: &mut ChaCha8Rng,
         loss_of: impl Fn(&Minibatch<'_>, &mut ChaCha8Rng) -> Result<Tensor> + Copy + Send + 'p,
     ) -> Vec<Part<'p>>
@@ -177,7 +176,7 @@ impl<'a> Minibatch<'a> {
         let n_cells = self.x1.nrows() as f64;
         let mut part = |minibatch: Minibatch<'a>| -> Part<'p> {
             let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
-            let weight = minibatch.x1.nrows() as f64 / n_cells;
+            let weight = share * minibatch.x1.nrows() as f64 / n_cells;
             Box::new(move || Ok((loss_of(&minibatch, &mut rng)? * weight)?))
         };
         self.split(n_parts, multiple).into_iter().map(&mut part).collect()

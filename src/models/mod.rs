@@ -1,5 +1,6 @@
 //! Every method, simple or deep: what it is given, what it generates.
 
+mod lists;
 pub mod record;
 pub mod training_data;
 pub mod reference;
@@ -13,8 +14,10 @@ pub mod reader;
 pub mod prompts;
 pub mod minibatch;
 pub mod condition_reader;
+mod members;
 pub mod method;
 pub mod fitted_flow;
+mod generation;
 #[cfg(test)]
 mod trial;
 pub mod calmflow;

@@ -12,6 +12,7 @@ use super::source::{ControlCells, Source};
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::conditions::tokenizer::Tokenizer;
+use crate::error::refuse;
 use crate::{Error, Result};
 
 /// What a network is told about one condition.
@@ -185,10 +186,7 @@ impl Reader {
         if told.tokens.len() <= self.n_prompt_tokens {
             return Ok(());
         }
-        Err(Error::InvalidParameter {
-            name: "prompt".into(),
-            value: self.template.fill(condition),
-            reason: format!("it has {} tokens, the model reads at most {}", told.tokens.len(), self.n_prompt_tokens),
-        })
+        let reason = format!("it has {} tokens, the model reads at most {}", told.tokens.len(), self.n_prompt_tokens);
+        refuse("prompt", self.template.fill(condition), &reason)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::metrics::{ScoreRow, Scores};
+use crate::metrics::{Definition, ScoreRow, Scores};
 
 /// The parts of a folder of scores.
 #[derive(Debug, Clone)]
@@ -35,6 +35,12 @@ pub struct Metric {
     /// True for the few that stand in the first table.
     #[serde(default = "yes")]
     pub main: bool,
+}
+
+impl From<&Definition> for Metric {
+    fn from(own: &Definition) -> Self {
+        Self { name: own.name.into(), better: own.better.into(), meaning: own.meaning.into(), main: own.main }
+    }
 }
 
 /// Scores that do not tell have few metrics, all for the first table.

@@ -14,7 +14,9 @@ mod curve;
 mod curves;
 mod scores;
 mod provenance;
+mod shell;
 mod page;
+pub mod benchmark;
 
 pub use contents::{Contents, Kind, MapCell, MethodMeans, Metric};
 pub use page::page;

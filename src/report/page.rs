@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use super::contents::Contents;
 use super::html::{count, escape, join};
-use super::verdict::{Tone, verdict};
+use super::shell::shell;
+use super::verdict::verdict;
 use super::{curves, panels, provenance, scores, words};
 use crate::metrics::ScoreRow;
-
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
 
 /// At most this many perturbations are named in the heading.
 const MOST_NAMED: usize = 8;
@@ -18,32 +16,16 @@ const MOST_NAMED: usize = 8;
 pub fn page(contents: &Contents, title: Option<&str>) -> String {
     let model: Vec<&ScoreRow> = contents.scores.rows.iter().filter(|row| row.method == "model").collect();
     let perturbations: BTreeSet<&str> = model.iter().map(|row| row.perturbation.as_str()).collect();
-    let title = escape(&title.map_or_else(|| default_title(&perturbations), str::to_owned));
+    let title = title.map_or_else(|| default_title(&perturbations), str::to_owned);
     let verdict = verdict(&contents.scores);
-    let tone = match verdict.tone {
-        Tone::Better => "better",
-        Tone::Mixed => "mixed",
-        Tone::Worse => "worse",
-        Tone::Unknown => "unknown",
-    };
-    let sentences: String = verdict.sentences.iter().map(|sentence| format!("<li>{}</li>", escape(sentence))).collect();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src \
-         'unsafe-inline'\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>{STYLE}</style></head>\n<body><main>\
-         <header><h1>{title}</h1>{lead}</header>\n<section class=\"verdict {tone}\"><p class=\"headline\">{headline}</p>\
-         <ul>{sentences}</ul></section>\n{panels}\n{scores}\n{curves}\n{provenance}\n\
-         <footer>Made by scflow report {version}. This page is one file and needs no network.</footer></main>\n\
-         <script>{SCRIPT}</script></body></html>\n",
-        lead = lead(&model, &perturbations),
-        headline = escape(&verdict.headline),
-        panels = panels::section(contents),
-        scores = scores::section(contents),
-        curves = curves::section(contents),
-        provenance = provenance::section(&contents.provenance, &contents.scores.settings),
-        version = env!("CARGO_PKG_VERSION"),
-    )
+    let body = format!(
+        "{}\n{}\n{}\n{}",
+        panels::section(contents),
+        scores::section(contents),
+        curves::section(contents),
+        provenance::section(&contents.provenance, &contents.scores.settings)
+    );
+    shell(&title, &lead(&model, &perturbations), &verdict, &body)
 }
 
 fn default_title(perturbations: &BTreeSet<&str>) -> String {

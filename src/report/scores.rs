@@ -6,9 +6,7 @@ use super::contents::{Contents, Metric, condition};
 use super::html::{count, escape, number};
 use super::words;
 use crate::metrics::ScoreRow;
-
-/// The ceiling: it competes with nobody.
-const CEILING: &str = "split_half";
+use crate::metrics::leaderboard::{CEILING, badness};
 
 /// The section of tables.
 pub fn section(contents: &Contents) -> String {
@@ -153,7 +151,7 @@ fn condition_row(
 }
 
 /// Every reason for missing values once, with the methods and metrics that it concerns.
-fn missing(rows: &[ScoreRow]) -> String {
+pub(super) fn missing(rows: &[ScoreRow]) -> String {
     let mut by_reason = BTreeMap::<&str, (BTreeSet<&str>, BTreeSet<&str>, BTreeSet<String>)>::new();
     for row in rows {
         for (metric, reason) in row.missing.iter().chain(&row.undefined) {
@@ -187,7 +185,7 @@ fn missing(rows: &[ScoreRow]) -> String {
     format!("<details open><summary>Why values are missing</summary><ul>{items}</ul></details>")
 }
 
-fn metric_heads(metrics: &[&Metric]) -> String {
+pub(super) fn metric_heads(metrics: &[&Metric]) -> String {
     let head = |metric: &&Metric| {
         let (sign, words) = words::better(&metric.better);
         // Long names may break at their underscores.
@@ -198,7 +196,7 @@ fn metric_heads(metrics: &[&Metric]) -> String {
     metrics.iter().map(head).collect()
 }
 
-fn cell(value: Option<f64>, best: bool, why: Option<&str>) -> String {
+pub(super) fn cell(value: Option<f64>, best: bool, why: Option<&str>) -> String {
     match value {
         Some(value) if best => {
             format!("<td class=\"n\" data-value=\"{value}\"><b class=\"best\">{}</b></td>", number(value))
@@ -209,14 +207,8 @@ fn cell(value: Option<f64>, best: bool, why: Option<&str>) -> String {
 }
 
 /// True if no rival is better; false without a direction or without a second rival.
-fn is_best(value: Option<f64>, rivals: &[f64], better: &str) -> bool {
-    let badness = |value: f64| match better {
-        "lower" => Some(value),
-        "higher" => Some(-value),
-        "one" => Some((value - 1.0).abs()),
-        "zero" => Some(value.abs()),
-        _ => None,
-    };
+pub(super) fn is_best(value: Option<f64>, rivals: &[f64], better: &str) -> bool {
+    let badness = |value: f64| badness(value, better);
     let Some(own) = value.and_then(badness) else { return false };
     // Values that differ by rounding alone are equally good.
     let not_better = |rival: f64| own <= rival + 1e-6 * own.abs().max(rival.abs());
@@ -242,7 +234,7 @@ fn methods(contents: &Contents) -> String {
     format!("<details><summary>What the methods are</summary><dl>{items}</dl></details>")
 }
 
-fn meanings(metrics: &[&Metric]) -> String {
+pub(super) fn meanings(metrics: &[&Metric]) -> String {
     let items: String = metrics
         .iter()
         .map(|metric| {

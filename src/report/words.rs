@@ -27,6 +27,23 @@ pub fn method_explained(name: &str) -> &str {
     }
 }
 
+/// What a method of `scflow fit` is; empty for methods that the page does not know.
+pub fn fitted_method_explained(name: &str) -> &str {
+    match name {
+        "calmflow" => "flow matching as a Volterra equation, solved by a causal language model",
+        "cfm" => "conditional flow matching: a perceptron is the velocity field of straight paths",
+        "cfm-ot" => "the same, source and cells paired by exact optimal transport",
+        "cfm-sb" => "the same, paired by entropic transport, with a Brownian bridge between them",
+        "control-mean" => "every cell is the mean of the training control cells: no effect, no spread",
+        "perturbed-mean" => "every cell is the mean of all perturbed training cells",
+        "additive" => "every cell is the control mean plus the sum of the single effects",
+        "linear" => "every cell is the mean that a ridge regression on factors of genes and perturbations tells",
+        "additive-shift" => "training control cells, moved by the sum of the single effects",
+        "interaction-shift" => "training control cells, moved by shrunk effects and an interaction in closed form",
+        other => method_explained(other),
+    }
+}
+
 /// What a metric is called in a sentence; the name itself where there is no better one.
 pub fn metric(name: &str) -> &str {
     match name {

@@ -7,4 +7,6 @@ pub mod fit;
 pub mod predict;
 pub mod evaluate;
 pub mod report;
+pub mod steps;
 pub mod run;
+pub mod benchmark;

@@ -1,18 +1,18 @@
-//! Writes one page from a folder of scores.
+//! Writes one page from a folder of scores, or of a benchmark.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::io::{atomic, score_folder};
-use crate::report::{Verdict, page, verdict};
+use crate::io::{atomic, benchmark_folder, score_folder};
+use crate::report::{Verdict, benchmark, page, verdict};
 
 /// What to report on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportParams {
-    /// The folder of scores.
+    /// The folder of scores, or of a benchmark.
     pub scores: PathBuf,
     /// The page.
     pub output: PathBuf,
@@ -34,6 +34,11 @@ impl Default for ReportParams {
 /// [`crate::Error::OutputExists`]; those of reading the folder and of writing.
 pub fn report(params: &ReportParams) -> Result<Verdict> {
     atomic::check(&params.output, params.force)?;
+    if params.scores.join(benchmark_folder::CONTENT).is_file() {
+        let found = benchmark_folder::read(&params.scores)?;
+        atomic::bytes(&params.output, benchmark::page(&found, params.title.as_deref()).as_bytes())?;
+        return Ok(benchmark::verdict(&found));
+    }
     let contents = score_folder::read(&params.scores)?;
     atomic::bytes(&params.output, page(&contents, params.title.as_deref()).as_bytes())?;
     Ok(verdict(&contents.scores))

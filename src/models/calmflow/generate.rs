@@ -10,11 +10,14 @@ use super::mixture::Present;
 use super::network::{Conditioning, Decoder, Network};
 use super::params::CalmFlowParams;
 use crate::conditions::Condition;
+use crate::error::refuse;
 use crate::language::kernels::values;
 use crate::language::kv_cache::Cache;
-use crate::language::parameters::{Parameters, device_of};
+use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
-use crate::models::method::{Draws, generate_in_blocks};
+use crate::models::generation::Generation;
+use crate::models::members;
+use crate::models::method::Draws;
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::{Error, Result};
@@ -24,7 +27,7 @@ pub struct CalmFlow {
     reader: Reader,
     params: CalmFlowParams,
     tensors: HashMap<String, Tensor>,
-    network: Network,
+    networks: Vec<Network>,
 }
 
 impl CalmFlow {
@@ -35,16 +38,16 @@ impl CalmFlow {
     pub fn new(reader: Reader, params: CalmFlowParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
         reader.check_source(params.source)?;
         reader.check_evidence(params.evidence)?;
-        let mut parameters = Parameters::take(tensors.clone(), &device_of(&tensors));
-        let network = Network::new(&mut parameters, params, reader.sizes())?;
-        Ok(Self { reader, params, tensors, network })
+        let network = |parameters: &mut Parameters| Network::new(parameters, params, reader.sizes());
+        let networks = members::take(params.n_members, &tensors, network)?;
+        Ok(Self { reader, params, tensors, networks })
     }
 
-    /// Everything that generation needs of what is told of a condition.
-    fn side(&self, told: &Told, n_sequences: usize) -> Result<Side> {
+    /// Everything that a network needs, to generate, of what is told of a condition.
+    fn side(&self, network: &Network, told: &Told, n_sequences: usize) -> Result<Side> {
         let prompts = Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n_sequences])?;
-        let conditioning = self.network.read_prompts(&prompts)?;
-        let cache = self.network.cache(&prompts, &conditioning)?;
+        let conditioning = network.read_prompts(&prompts)?;
+        let cache = network.cache(&prompts, &conditioning)?;
         let centre = conditioning.centre.as_ref().map(values).transpose()?.unwrap_or_default();
         Ok(Side { conditioning, cache, centre })
     }
@@ -54,13 +57,20 @@ impl CalmFlow {
     /// With guidance G every step is made of what the network says of the condition and of none: the mean of the component
     /// drawn (mixture), or the decoded state (variational), is m_none + G (m_condition − m_none) (Ho & Salimans 2022, arXiv
     /// 2207.12598, in the form where 1 is no guidance).
-    fn solve(&self, told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
+    fn solve(
+        &self,
+        network: &Network,
+        told: &Told,
+        x0: ArrayView2<f32>,
+        draws: Draws,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<f32>> {
         let (n_states, n_dims) = x0.dim();
         let n_sequences = n_states / self.params.n_trajectories;
-        let mut side = self.side(told, n_sequences)?;
+        let mut side = self.side(network, told, n_sequences)?;
         let mut none = match draws.guidance == 1.0 {
             true => None,
-            false => Some(self.side(&self.reader.nothing(), n_sequences)?),
+            false => Some(self.side(network, &self.reader.nothing(), n_sequences)?),
         };
         let source: Vec<f32> = x0.iter().copied().collect();
         let towards = |none: f32, own: f32| none + draws.guidance * (own - none);
@@ -71,10 +81,10 @@ impl CalmFlow {
         let mut now = source.clone();
         for step in 0..self.params.n_steps {
             let states = Tensor::from_slice(&now, (n_states, n_dims), &Device::Cpu)?;
-            let mut run = |side: &mut Side| self.network.extend(&states, step, &mut side.cache, &side.conditioning);
+            let mut run = |side: &mut Side| network.extend(&states, step, &mut side.cache, &side.conditioning);
             let hidden = run(&mut side)?;
             let of_none = none.as_mut().map(&mut run).transpose()?;
-            now = match &self.network.decoder {
+            now = match &network.decoder {
                 Decoder::Mixture(mixture) => {
                     // Means are affine in the hidden numbers, so to move these is to move the means.
                     let guided = of_none
@@ -127,19 +137,17 @@ impl FittedFlow for CalmFlow {
         draws.check_guidance(self.name(), self.params.condition_dropout)?;
         draws.check_anchor(self.name(), &self.reader.guide)?;
         if draws.solver.is_some() {
-            return Err(Error::InvalidParameter {
-                name: "solver".into(),
-                value: "given".into(),
-                reason: "`calmflow` follows no velocity; leave it away, or fit with --method cfm".into(),
-            });
+            let reason = "`calmflow` follows no velocity; leave it away, or fit with --method cfm";
+            return refuse("solver", "given", reason);
         }
-        let solve = |told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut ChaCha8Rng| {
+        let solve = |network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut ChaCha8Rng| {
             if self.params.prompt_use.has_prefix() {
                 self.reader.check_length(condition, told)?;
             }
-            self.solve(told, x0, draws, rng)
+            self.solve(network, told, x0, draws, rng)
         };
         let draws = Draws { anchor: draws.anchor.or(Some(self.params.anchor())), ..draws };
-        generate_in_blocks(&self.reader, condition, n_cells, self.params.n_trajectories, draws, seed, solve)
+        let (reader, multiple) = (&self.reader, self.params.n_trajectories);
+        Generation { reader, networks: &self.networks, condition, multiple, draws }.cells(n_cells, seed, solve)
     }
 }

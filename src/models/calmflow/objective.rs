@@ -14,7 +14,7 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
-use crate::models::condition_reader::slots;
+use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::prompts::Prompts;
@@ -31,8 +31,7 @@ const TOKENS_PER_PART: usize = 256;
 pub struct CalmFlowObjective {
     params: CalmFlowParams,
     reader: Reader,
-    network: Network,
-    parameters: Parameters,
+    members: Members<Network>,
     cells: TrainingCells,
 }
 
@@ -54,14 +53,14 @@ impl CalmFlowObjective {
         params.check()?;
         let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
-        let mut parameters = Parameters::draw(seed, device);
-        let network = Network::new(&mut parameters, params, reader.sizes())?;
-        Ok(Self { params, reader, network, parameters, cells })
+        let network = |parameters: &mut Parameters| Network::new(parameters, params, reader.sizes());
+        let members = Members::draw(params.n_members, seed, device, network)?;
+        Ok(Self { params, reader, members, cells })
     }
 
     #[cfg(test)]
     pub(super) fn network(&self) -> &Network {
-        &self.network
+        &self.members.networks[0]
     }
 
     pub(super) fn draw_minibatch(&self, rng: &mut ChaCha8Rng) -> Result<Minibatch<'_>> {
@@ -76,10 +75,10 @@ impl CalmFlowObjective {
         Ok((prompts, Trajectories::pack(points.view(), params.order())))
     }
 
-    /// The mean loss over the states of a minibatch: a scalar.
-    fn loss_of(&self, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    /// The mean loss of a network over the states of a minibatch: a scalar.
+    fn loss_of(&self, network: &Network, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let (prompts, trajectories) = self.pack(minibatch, rng)?;
-        let conditioning = self.network.read_prompts(&prompts)?;
+        let conditioning = network.read_prompts(&prompts)?;
         let mut states = trajectories.present()?;
         if self.params.history_noise > 0.0 {
             let mut noise = vec![0.0; states.elem_count()];
@@ -87,8 +86,8 @@ impl CalmFlowObjective {
             let noise = Tensor::from_vec(noise, states.shape(), &Device::Cpu)?;
             states = (states + (noise * f64::from(self.params.history_noise))?)?;
         }
-        let hidden = self.network.hidden(&states, &prompts, &conditioning)?;
-        match &self.network.decoder {
+        let hidden = network.hidden(&states, &prompts, &conditioning)?;
+        match &network.decoder {
             Decoder::Mixture(mixture) => {
                 let centre = conditioning.centre.as_ref();
                 mixture.loss(&hidden, centre, &prompts.of_sequence, Arc::new(trajectories))
@@ -102,7 +101,7 @@ impl CalmFlowObjective {
     /// # Errors
     /// [`crate::Error::BadValues`] if a weight is not finite.
     pub fn to_model(&self) -> Result<CalmFlow> {
-        CalmFlow::new(self.reader.clone(), self.params, self.parameters.copies()?)
+        CalmFlow::new(self.reader.clone(), self.params, self.members.copies()?)
     }
 }
 
@@ -112,17 +111,22 @@ impl Objective for CalmFlowObjective {
     }
 
     fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
-        let minibatch = self.draw_minibatch(rng)?;
-        let n_cells = minibatch.x0.nrows();
-        let n_tokens = n_cells / self.params.n_trajectories * self.params.order().n_tokens();
-        let (n_parts, multiple) = ((n_tokens / TOKENS_PER_PART).max(1), self.params.n_trajectories);
-        Ok(minibatch.parts(n_parts, multiple, rng, |minibatch, rng| self.loss_of(minibatch, rng)))
+        let (mut parts, share) = (Vec::new(), 1.0 / self.members.networks.len() as f64);
+        for network in &self.members.networks {
+            let minibatch = self.draw_minibatch(rng)?;
+            let n_cells = minibatch.x0.nrows();
+            let n_tokens = n_cells / self.params.n_trajectories * self.params.order().n_tokens();
+            let (n_parts, multiple) = ((n_tokens / TOKENS_PER_PART).max(1), self.params.n_trajectories);
+            let loss_of = move |minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng| self.loss_of(network, minibatch, rng);
+            parts.extend(minibatch.parts(n_parts, multiple, share, rng, loss_of));
+        }
+        Ok(parts)
     }
 }
 
 impl Fitting for CalmFlowObjective {
     fn slots(&self) -> Vec<Slot> {
-        slots(&self.parameters, "mixture.gates")
+        self.members.slots("mixture.gates")
     }
 
     fn choice(&self) -> Option<&Choice> {

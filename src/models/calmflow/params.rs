@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+use crate::error::refuse;
 use crate::flow::{Coupling, Path};
 use crate::language::mask::TokenOrder;
 use crate::language::transformer::TransformerParams;
@@ -10,7 +12,6 @@ use crate::models::guide::Centre;
 use crate::models::minibatch::{MinibatchParams, check_dropout};
 use crate::models::reader::ReaderParams;
 use crate::models::source::Source;
-use crate::{Error, Result};
 
 /// How the language model's output becomes the next state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,8 @@ pub struct CalmFlowParams {
     pub condition_dropout: f64,
     /// Whether moments of the control and of the components stand before the flow's tokens.
     pub evidence: bool,
+    /// Networks that are fitted side by side.
+    pub n_members: usize,
     /// Steps of flow time; the paper's 16 time points are 15 steps.
     pub n_steps: usize,
     /// Spatial tokens per state (K).
@@ -109,6 +112,7 @@ impl CalmFlowParams {
             history_noise: 0.0,
             condition_dropout: 0.0,
             evidence: false,
+            n_members: 1,
             n_steps: 4,
             n_spatial: 1,
             n_trajectories: 1,
@@ -171,10 +175,8 @@ impl CalmFlowParams {
     /// [`Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
         self.transformer.check()?;
-        let invalid = |name: &str, value: String, reason: &str| {
-            Err(Error::InvalidParameter { name: name.into(), value, reason: reason.into() })
-        };
         for (name, value) in [
+            ("members", self.n_members),
             ("time-steps", self.n_steps),
             ("window", self.window.unwrap_or(1)),
             ("spatial-tokens", self.n_spatial),
@@ -184,25 +186,21 @@ impl CalmFlowParams {
             ("prompts-per-step", self.n_prompts),
         ] {
             if value == 0 {
-                return invalid(name, "0".into(), "it must be above zero");
+                return refuse(name, "0", "it must be above zero");
             }
         }
         if !(self.path.sigma() >= 0.0 && self.path.sigma().is_finite()) {
-            return invalid("sigma", self.path.sigma().to_string(), "it must be zero or above");
+            return refuse("sigma", self.path.sigma(), "it must be zero or above");
         }
         if !(self.history_noise >= 0.0 && self.history_noise.is_finite()) {
-            return invalid("history-noise", self.history_noise.to_string(), "it must be zero or above");
+            return refuse("history-noise", self.history_noise, "it must be zero or above");
         }
         check_dropout(self.condition_dropout)?;
         if self.coupling == Coupling::Entropic && self.path.sigma() == 0.0 {
-            return invalid(
-                "coupling",
-                "entropic".into(),
-                "it needs --sigma above zero: the regularisation is 2 sigma^2",
-            );
+            return refuse("coupling", "entropic", "it needs --sigma above zero: the regularisation is 2 sigma^2");
         }
         if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return invalid("beta", self.beta.to_string(), "it must be zero or above");
+            return refuse("beta", self.beta, "it must be zero or above");
         }
         Ok(())
     }

@@ -8,10 +8,13 @@ use ndarray::{Array2, ArrayView2};
 use super::network::{Conditioning, Network};
 use super::params::CfmParams;
 use crate::conditions::Condition;
+use crate::error::refuse;
 use crate::language::kernels::values;
-use crate::language::parameters::{Parameters, device_of};
+use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
-use crate::models::method::{Draws, generate_in_blocks};
+use crate::models::generation::Generation;
+use crate::models::members;
+use crate::models::method::Draws;
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::models::source::Source;
@@ -22,7 +25,7 @@ pub struct Cfm {
     reader: Reader,
     params: CfmParams,
     tensors: HashMap<String, Tensor>,
-    network: Network,
+    networks: Vec<Network>,
 }
 
 impl Cfm {
@@ -32,22 +35,21 @@ impl Cfm {
     /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
     pub fn new(reader: Reader, params: CfmParams, tensors: HashMap<String, Tensor>) -> Result<Self> {
         reader.check_source(params.source)?;
-        let mut parameters = Parameters::take(tensors.clone(), &device_of(&tensors));
-        let network = Network::new(&mut parameters, &params, reader.sizes())?;
-        Ok(Self { reader, params, tensors, network })
+        let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
+        let networks = members::take(params.n_members, &tensors, network)?;
+        Ok(Self { reader, params, tensors, networks })
     }
 
     /// Carries source points along v_none + G (v_condition − v_none), G the guidance.
     ///
     /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
-    fn solve(&self, told: &Told, x0: ArrayView2<f32>, draws: Draws) -> Result<Vec<f32>> {
+    fn solve(&self, network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws) -> Result<Vec<f32>> {
         let (n, n_dims) = x0.dim();
-        let read =
-            |told: &Told| self.network.read(&Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n])?);
+        let read = |told: &Told| network.read(&Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n])?);
         let conditioning = read(told)?;
         let none = if draws.guidance == 1.0 { None } else { Some(read(&self.reader.nothing())?) };
         let field = |t: f32, x: &Array2<f32>, conditioning: &Conditioning| {
-            let velocity = values(&self.network.velocity(x.view(), &vec![t; n], conditioning)?)?;
+            let velocity = values(&network.velocity(x.view(), &vec![t; n], conditioning)?)?;
             let shape = |source| Error::backend("collecting velocities", source);
             Array2::from_shape_vec((n, n_dims), velocity).map_err(shape)
         };
@@ -89,13 +91,13 @@ impl FittedFlow for Cfm {
         draws.check_guidance(self.name(), self.params.condition_dropout)?;
         draws.check_anchor(self.name(), &self.reader.guide)?;
         if self.params.source == Source::Control && draws.temperature != 1.0 {
-            return Err(Error::InvalidParameter {
-                name: "temperature".into(),
-                value: draws.temperature.to_string(),
-                reason: format!("`{}` fitted with --source control draws no noise that could be scaled", self.name()),
-            });
+            let reason = format!("`{}` fitted with --source control draws no noise that could be scaled", self.name());
+            return refuse("temperature", draws.temperature, &reason);
         }
-        let solve = |told: &Told, x0: ArrayView2<f32>, draws: Draws, _: &mut _| self.solve(told, x0, draws);
-        generate_in_blocks(&self.reader, condition, n_cells, 1, draws, seed, solve)
+        let solve = |network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws, _: &mut _| {
+            self.solve(network, told, x0, draws)
+        };
+        let (reader, networks) = (&self.reader, &self.networks[..]);
+        Generation { reader, networks, condition, multiple: 1, draws }.cells(n_cells, seed, solve)
     }
 }

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
 use crate::language::parameters::Parameters;
-use crate::models::condition_reader::slots;
+use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
 use crate::models::reader::Reader;
@@ -27,8 +27,7 @@ const CELLS_PER_PART: usize = 64;
 pub struct CfmObjective {
     params: CfmParams,
     reader: Reader,
-    network: Network,
-    parameters: Parameters,
+    members: Members<Network>,
     cells: TrainingCells,
 }
 
@@ -50,9 +49,9 @@ impl CfmObjective {
         params.check()?;
         let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
-        let mut parameters = Parameters::draw(seed, device);
-        let network = Network::new(&mut parameters, &params, reader.sizes())?;
-        Ok(Self { params, reader, network, parameters, cells })
+        let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
+        let members = Members::draw(params.n_members, seed, device, network)?;
+        Ok(Self { params, reader, members, cells })
     }
 
     /// The model as it is now, for generation.
@@ -60,7 +59,7 @@ impl CfmObjective {
     /// # Errors
     /// [`crate::Error::BadValues`] if a weight is not finite.
     pub fn to_model(&self) -> Result<Cfm> {
-        Cfm::new(self.reader.clone(), self.params, self.parameters.copies()?)
+        Cfm::new(self.reader.clone(), self.params, self.members.copies()?)
     }
 }
 
@@ -70,21 +69,25 @@ impl Objective for CfmObjective {
     }
 
     fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
-        let minibatch = self.cells.draw(&self.reader, self.params.minibatch(), rng)?;
-        let n_cells = minibatch.x1.nrows();
-        let n_parts = (n_cells / CELLS_PER_PART).max(1);
-        Ok(minibatch.parts(n_parts, 1, rng, |minibatch, rng| self.loss_of(minibatch, rng)))
+        let (mut parts, share) = (Vec::new(), 1.0 / self.members.networks.len() as f64);
+        for network in &self.members.networks {
+            let minibatch = self.cells.draw(&self.reader, self.params.minibatch(), rng)?;
+            let n_parts = (minibatch.x1.nrows() / CELLS_PER_PART).max(1);
+            let loss_of = move |minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng| self.loss_of(network, minibatch, rng);
+            parts.extend(minibatch.parts(n_parts, 1, share, rng, loss_of));
+        }
+        Ok(parts)
     }
 }
 
 impl CfmObjective {
     /// The mean of (v_θ(x_t, t) − u_t)² over cells and dimensions, t ~ U(0, 1) for each cell.
-    fn loss_of(&self, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    fn loss_of(&self, network: &Network, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let prompts = minibatch.prompts(self.reader.tokenizer.n_tokens(), minibatch.n_cells_each)?;
         let (n_cells, n_dims) = minibatch.x1.dim();
         let times: Vec<f32> = (0..n_cells).map(|_| rng.random()).collect();
         let (xt, ut) = self.params.spread().draw(minibatch.x0.view(), minibatch.x1.view(), &times, rng);
-        let velocity = self.network.velocity(xt.view(), &times, &self.network.read(&prompts)?)?;
+        let velocity = network.velocity(xt.view(), &times, &network.read(&prompts)?)?;
         let target = Tensor::from_vec(ut.into_raw_vec_and_offset().0, (n_cells, n_dims), velocity.device())?;
         Ok((velocity - target)?.sqr()?.mean_all()?)
     }
@@ -92,7 +95,7 @@ impl CfmObjective {
 
 impl Fitting for CfmObjective {
     fn slots(&self) -> Vec<Slot> {
-        slots(&self.parameters, "gates")
+        self.members.slots("gates")
     }
 
     fn choice(&self) -> Option<&Choice> {

@@ -57,6 +57,8 @@ pub struct CfmParams {
     pub inputs: bool,
     /// Where flows start.
     pub source: Source,
+    /// Networks that are fitted side by side.
+    pub n_members: usize,
     /// Numbers per layer of the velocity field.
     pub width: usize,
     /// Residual blocks of the velocity field.
@@ -81,6 +83,7 @@ impl CfmParams {
             coordinates: Coordinates::Scaled,
             inputs: true,
             source: Source::Noise,
+            n_members: 1,
             width: 256,
             n_layers: 3,
             sigma: 0.0,
@@ -130,6 +133,7 @@ impl CfmParams {
     /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
         for (name, value) in [
+            ("members", self.n_members),
             ("width", self.width),
             ("layers", self.n_layers),
             ("cells-per-step", self.n_cells),

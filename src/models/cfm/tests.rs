@@ -36,7 +36,7 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
         (Variant::CfmOt, Centre::Interaction, Source::Control),
         (Variant::CfmSb, Centre::None, Source::Noise),
     ] {
-        trial::check_gradients(&objective(CfmParams { centre, source, ..params(variant) }));
+        trial::check_gradients(&objective(CfmParams { centre, source, n_members: 2, ..params(variant) }));
     }
 }
 
@@ -60,13 +60,13 @@ fn a_law_with_two_modes_is_learned_and_a_seed_gives_the_same_cells() {
 
 #[test]
 fn a_fit_goes_on_from_a_saved_state_to_the_same_bytes() {
-    trial::check_going_on(|| objective(params(Variant::CfmSb)));
+    trial::check_going_on(|| objective(CfmParams { n_members: 2, ..params(Variant::CfmSb) }));
 }
 
 #[test]
 fn a_model_put_together_again_gives_the_same_cells() {
     for source in [Source::Noise, Source::Control] {
-        let objective = fitted(CfmParams { source, ..params(Variant::CfmOt) }, 5);
+        let objective = fitted(CfmParams { source, n_members: 3, ..params(Variant::CfmOt) }, 5);
         let model = objective.to_model().unwrap();
         let (name, params) = (FittedFlow::name(&model), FittedFlow::params(&model).unwrap());
         let restore = |name: &str| registry::restore(name, params.clone(), model.record().unwrap(), &Device::Cpu);
@@ -82,7 +82,7 @@ fn a_model_put_together_again_gives_the_same_cells() {
         if source == Source::Control {
             let mut reader = model.reader().clone();
             reader.controls = None;
-            let own = CfmParams { source, ..self::params(Variant::CfmOt) };
+            let own = CfmParams { source, n_members: 3, ..self::params(Variant::CfmOt) };
             let error = Cfm::new(reader, own, model.tensors().clone()).err().unwrap();
             assert!(error.to_string().contains("control_cells"), "{error}");
         }

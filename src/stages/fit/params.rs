@@ -53,6 +53,8 @@ pub struct FitParams {
     pub source: Source,
     /// How source points are paired with cells; the variants of cfm have their own.
     pub coupling: Option<Coupling>,
+    /// Networks that are fitted side by side, whose means are averaged.
+    pub members: Option<usize>,
     /// Numbers per token of the language model, or per layer of the velocity field.
     pub width: Option<usize>,
     /// Blocks of the network.
@@ -128,6 +130,7 @@ impl Default for FitParams {
             inputs: true,
             source: Source::default(),
             coupling: None,
+            members: None,
             width: None,
             layers: None,
             heads: None,
@@ -189,7 +192,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 36] {
+    fn made(&self) -> [(&'static str, Has, bool); 37] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -212,6 +215,7 @@ impl FitParams {
             ("coupling", Has::Flow, self.coupling.is_some()),
             ("sigma", Has::Flow, self.sigma.is_some()),
             ("condition-dropout", Has::Flow, self.condition_dropout != own.condition_dropout),
+            ("members", Has::Flow, self.members.is_some()),
             ("prompts-per-step", Has::Flow, self.prompts_per_step.is_some()),
             ("decoder", Has::LanguageModel, self.decoder.is_some()),
             ("prompt-use", Has::LanguageModel, self.prompt_use.is_some()),
@@ -273,6 +277,7 @@ impl FitParams {
                 n_heads: self.heads.unwrap_or(own.transformer.n_heads),
             },
             path,
+            n_members: self.members.unwrap_or(own.n_members),
             n_steps: self.time_steps.unwrap_or(own.n_steps),
             n_spatial: self.spatial_tokens.unwrap_or(own.n_spatial),
             n_trajectories: self.trajectories.unwrap_or(own.n_trajectories),
@@ -307,6 +312,7 @@ impl FitParams {
             coordinates: self.coordinates.unwrap_or(own.coordinates),
             inputs: self.inputs,
             source: self.source,
+            n_members: self.members.unwrap_or(own.n_members),
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             sigma: self.sigma.unwrap_or(own.sigma),

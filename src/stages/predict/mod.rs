@@ -195,7 +195,7 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
 /// What made the file; the places of files do not go into it, their content does.
 fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
     let mut files = BTreeMap::new();
-    for name in model_folder::method_files(&params.model)? {
+    for name in model_folder::read_story(&params.model)?.files {
         files.insert(name.clone(), digest::sha256(&params.model.join(name))?);
     }
     Ok(json!({

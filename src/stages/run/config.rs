@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::RunParams;
-use super::plan::{PATH_KEYS, SECTIONS, Step};
+use super::plan::{PATH_KEYS, SECTIONS};
 use super::sections::unknown_key;
+use crate::stages::steps::Step;
 use crate::{Error, Result};
 
 /// The configuration of a run.

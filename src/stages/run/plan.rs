@@ -2,19 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde_json::Value;
-
 use super::Config;
-use super::sections::{read, settings};
+use super::sections::read;
 use crate::Result;
 use crate::io::checkpoint;
 use crate::stages::evaluate::{EvaluateParams, evaluate};
-use crate::stages::fit::{FitParams, Watcher, fit};
+use crate::stages::fit::{FitParams, fit};
 use crate::stages::predict::{PredictParams, predict};
 use crate::stages::preprocess::{PreprocessParams, preprocess};
 use crate::stages::report::{ReportParams, report};
 use crate::stages::simulate::{SimulateParams, simulate};
+use crate::stages::steps::Step;
 
 /// The sections that a configuration may have.
 pub const SECTIONS: [&str; 6] = ["simulate", "preprocess", "fit", "predict", "evaluate", "report"];
@@ -53,22 +51,6 @@ impl Layout {
     }
 }
 
-type Work = dyn Fn(&dyn Watcher, bool) -> Result<()>;
-
-/// One stage of a run, ready to go.
-pub struct Step {
-    /// The verb, which is the name of its section.
-    pub name: &'static str,
-    /// What it reads: role and path.
-    pub inputs: Vec<(&'static str, PathBuf)>,
-    /// What it writes.
-    pub output: PathBuf,
-    /// Its resolved parameters, without what the run decides.
-    pub settings: Value,
-    /// Runs it; it replaces its output. The second argument is true where the same work was begun before and not finished.
-    pub run: Box<Work>,
-}
-
 /// The steps of the configuration, and whether scores may be missing.
 ///
 /// # Errors
@@ -81,7 +63,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
         let mut params: SimulateParams = read("simulate", &config.section("simulate"), &decided)?;
         (params.output, params.force) = (screen.clone(), true);
         params.check()?;
-        steps.push(step("simulate", params, &decided, vec![], &screen, |params, watcher, _| {
+        steps.push(Step::new("simulate", params, &decided, vec![], &screen, |params, watcher, _| {
             simulate(params, &|message| watcher.say(message)).map(drop)
         })?);
     }
@@ -92,7 +74,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     params.check()?;
     let mut inputs = vec![("screen", screen)];
     inputs.extend(params.split.clone().map(|path| ("split", path)));
-    steps.push(step("preprocess", params, &decided, inputs, &layout.prepared, |params, watcher, _| {
+    steps.push(Step::new("preprocess", params, &decided, inputs, &layout.prepared, |params, watcher, _| {
         preprocess(params, &|message| watcher.say(message)).map(drop)
     })?);
 
@@ -101,7 +83,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     (params.input, params.output, params.force) = (layout.prepared.clone(), layout.model.clone(), true);
     params.check()?;
     let inputs = vec![("prepared screen", layout.prepared.clone())];
-    steps.push(step("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
+    steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)
     })?);
@@ -113,7 +95,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     params.held_out |= params.perturbations.is_empty();
     params.check()?;
     let inputs = vec![("model", layout.model.clone())];
-    steps.push(step("predict", params, &decided, inputs, &layout.predicted, |params, watcher, _| {
+    steps.push(Step::new("predict", params, &decided, inputs, &layout.predicted, |params, watcher, _| {
         predict(params, &|message| watcher.say(message)).map(drop)
     })?);
 
@@ -123,7 +105,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     (params.output, params.force) = (layout.scores.clone(), true);
     let allow_missing = params.allow_missing;
     let inputs = vec![("prediction", layout.predicted.clone()), ("truth", layout.prepared.clone())];
-    steps.push(step("evaluate", params, &decided, inputs, &layout.scores, |params, watcher, _| {
+    steps.push(Step::new("evaluate", params, &decided, inputs, &layout.scores, |params, watcher, _| {
         evaluate(params, &|message| watcher.say(message)).map(drop)
     })?);
 
@@ -131,22 +113,9 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let mut params: ReportParams = read("report", &config.section("report"), &decided)?;
     (params.scores, params.output, params.force) = (layout.scores.clone(), layout.report.clone(), true);
     let inputs = vec![("scores", layout.scores.clone())];
-    steps.push(step("report", params, &decided, inputs, &layout.report, |params, watcher, _| {
+    steps.push(Step::new("report", params, &decided, inputs, &layout.report, |params, watcher, _| {
         watcher.say(&report(params)?.headline);
         Ok(())
     })?);
     Ok((steps, allow_missing))
-}
-
-fn step<P: Serialize + 'static>(
-    name: &'static str,
-    params: P,
-    decided: &[&str],
-    inputs: Vec<(&'static str, PathBuf)>,
-    output: &Path,
-    work: impl Fn(&P, &dyn Watcher, bool) -> Result<()> + 'static,
-) -> Result<Step> {
-    let settings = settings(&params, decided)?;
-    let run = Box::new(move |watcher: &dyn Watcher, begun| work(&params, watcher, begun));
-    Ok(Step { name, inputs, output: output.to_owned(), settings, run })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::stages::steps::as_map;
 use crate::{Error, Result};
 
 /// Reads a stage's parameters: its defaults with the section's keys put in their place.
@@ -43,30 +44,12 @@ pub fn read<P: Serialize + DeserializeOwned + Default>(
     serde_json::from_value(Value::Object(all)).map_err(|source| Error::backend(format!("reading [{name}]"), source))
 }
 
-/// The parameters without what the run decides: what a stamp and the resolved configuration hold.
-///
-/// # Errors
-/// [`Error::Backend`] if the parameters are no table.
-pub fn settings(params: &impl Serialize, reserved: &[&str]) -> Result<Value> {
-    let mut all = as_map(params)?;
-    all.retain(|key, _| !reserved.contains(&key.as_str()));
-    Ok(Value::Object(all))
-}
-
 /// The error for a key that nothing knows, with the nearest ones that exist.
 pub fn unknown_key<'a>(key: &str, place: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let mut near: Vec<(f64, &str)> = known.map(|name| (-strsim::jaro_winkler(key, name), name)).collect();
     near.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)));
     let nearest = near.into_iter().map(|(_, name)| name.to_owned()).collect();
     Error::UnknownName { what: "key".into(), name: key.into(), place: place.into(), nearest }
-}
-
-fn as_map(params: &impl Serialize) -> Result<Map<String, Value>> {
-    match serde_json::to_value(params) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => Err(Error::backend("reading parameters", format!("not a table: {other}"))),
-        Err(source) => Err(Error::backend("reading parameters", source)),
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use super::super::algebra::{mean_square, pairs, ridge, stack, symmetric_products};
-use super::numbers;
 use crate::conditions::Perturbation;
+use crate::models::lists::matrix;
 use crate::{Error, Result};
 
 /// Leading components of the singles' effects; chosen by us on simulated screens, where 4 to 8 are as good.
@@ -24,7 +24,7 @@ const LENGTH: f64 = 1.5;
 pub(super) struct Bilinear {
     z: BTreeMap<String, Vec<f32>>,
     /// (n_features, n_dims).
-    #[serde(with = "numbers")]
+    #[serde(with = "matrix")]
     coefficients: Array2<f32>,
 }
 

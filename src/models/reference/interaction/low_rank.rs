@@ -9,9 +9,9 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use super::super::algebra::{mean_square, ridge, solve, stack, symmetric_products};
-use super::numbers;
 use crate::Result;
 use crate::conditions::Perturbation;
+use crate::models::lists::matrix;
 
 /// Numbers per code; chosen by us on simulated screens, where 2 is worse and 4 is as good.
 const RANK: usize = 3;
@@ -33,7 +33,7 @@ pub(super) struct LowRank {
 struct Start {
     codes: BTreeMap<String, Vec<f32>>,
     /// T over the symmetric products, then W: (n_products + RANK, n_dims).
-    #[serde(with = "numbers")]
+    #[serde(with = "matrix")]
     coefficients: Array2<f32>,
 }
 

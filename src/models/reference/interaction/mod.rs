@@ -21,7 +21,7 @@ use self::choice::Rules;
 pub use self::choice::{Choice, Rule, Tried};
 use self::shrunk::{Shrunk, alone};
 use self::strata::{Covariates, Strata};
-use self::table::{Table, numbers};
+use self::table::Table;
 use super::effects::{unknown_component, unknown_covariates};
 use crate::Result;
 use crate::conditions::Condition;

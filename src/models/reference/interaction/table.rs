@@ -12,6 +12,7 @@ use super::likeness::Likeness;
 use super::shrunk::Shrunk;
 use super::strata::Covariates;
 use crate::conditions::{Condition, Perturbation};
+use crate::models::lists::Rows;
 
 /// The estimate as lists.
 #[derive(Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub(super) struct Table {
     unmeasured: Vec<(Condition, Vec<f32>)>,
     raw: Vec<(Condition, f64, Vec<f32>)>,
     pooled: Vec<(Perturbation, Vec<f32>)>,
-    maps: Vec<(Covariates, numbers::Rows)>,
+    maps: Vec<(Covariates, Rows)>,
     ridge: f64,
     bandwidth: Option<f64>,
     rules: Rules,
@@ -49,7 +50,7 @@ impl From<InteractionEffects> for Table {
             unmeasured: list(shrunk.unmeasured),
             raw: raw.collect(),
             pooled: list(shrunk.pooled),
-            maps: maps.map(|(covariates, map)| (covariates, numbers::rows(&map.mapv(|value| value as f32)))).collect(),
+            maps: maps.map(|(covariates, map)| (covariates, Rows(map.mapv(|value| value as f32)))).collect(),
             ridge: shrunk.ridge,
             bandwidth: shrunk.likeness.bandwidth,
             rules,
@@ -80,7 +81,7 @@ impl From<Table> for InteractionEffects {
                 raw,
                 pooled: map(table.pooled),
                 likeness: Likeness::new(controls.clone(), table.bandwidth),
-                maps: maps.map(|(covariates, rows)| (covariates, numbers::array(&rows).mapv(f64::from))).collect(),
+                maps: maps.map(|(covariates, rows)| (covariates, rows.0.mapv(f64::from))).collect(),
                 ridge: table.ridge,
                 n_dims,
             },
@@ -98,34 +99,4 @@ fn narrow(values: &Array1<f64>) -> Vec<f32> {
 
 fn widen(values: Vec<f32>) -> Array1<f64> {
     values.into_iter().map(f64::from).collect()
-}
-
-/// Matrices as lists of rows.
-pub(super) mod numbers {
-    use ndarray::Array2;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(in super::super) type Rows = Vec<Vec<f32>>;
-
-    pub(in super::super) fn rows(array: &Array2<f32>) -> Rows {
-        array.rows().into_iter().map(|row| row.to_vec()).collect()
-    }
-
-    /// Rows that are shorter than the first end in zeros.
-    pub(in super::super) fn array(rows: &Rows) -> Array2<f32> {
-        let width = rows.first().map_or(0, Vec::len);
-        Array2::from_shape_fn((rows.len(), width), |(i, j)| rows[i].get(j).copied().unwrap_or_default())
-    }
-
-    pub(in super::super) fn serialize<S: Serializer>(array: &Array2<f32>, serializer: S) -> Result<S::Ok, S::Error> {
-        rows(array).serialize(serializer)
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Array2<f32>, D::Error> {
-        let rows = Rows::deserialize(deserializer)?;
-        if let Some(row) = rows.iter().find(|row| row.len() != rows[0].len()) {
-            return Err(serde::de::Error::invalid_length(row.len(), &"rows of one length"));
-        }
-        Ok(array(&rows))
-    }
 }

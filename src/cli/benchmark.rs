@@ -1,0 +1,86 @@
+//! The flags of `scflow benchmark`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::fit_names::{DeviceName, MethodName};
+use super::preprocess::Choices;
+use crate::stages::benchmark::{BenchmarkParams, benchmark, require_complete};
+use crate::stages::fit::seconds;
+
+/// The flags of `scflow benchmark`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The raw screen: counts in X or in a layer.
+    #[arg(value_name = "SCREEN.h5ad")]
+    input: PathBuf,
+    /// Folder for the results; the same command goes on where an earlier one ended.
+    #[arg(long, short, value_name = "BENCH")]
+    output: PathBuf,
+    /// Methods, with commas between them [default: all].
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "METHOD,…")]
+    methods: Vec<MethodName>,
+    /// Fits of each method, with seeds of their own.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    seeds: u64,
+    /// The first of these seeds.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first_seed: u64,
+    /// Training steps of every method that is trained.
+    #[arg(long, value_name = "N", conflicts_with = "budget")]
+    steps: Option<usize>,
+    /// Time to train for every method that is trained, such as 60s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    budget: Option<f64>,
+    /// Cells that are generated for each held-out condition.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    cells: usize,
+    /// Leave conditions with fewer real cells without scores.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    min_cells_scored: usize,
+    /// Fits that run at the same time; the threads are shared among them.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Where networks are computed.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
+    /// Exit with status 0 even if conditions or metrics have no value; a stage that failed never is accepted.
+    #[arg(long)]
+    allow_missing: bool,
+    #[command(flatten)]
+    preprocess: Choices,
+}
+
+impl Arguments {
+    /// Runs the stage.
+    pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
+        let own = BenchmarkParams::default();
+        let methods: Vec<_> = self.methods.into_iter().map(Into::into).collect();
+        let jobs = self.jobs;
+        let params = BenchmarkParams {
+            preprocess: self.preprocess.params(self.input, PathBuf::new(), false),
+            output: self.output,
+            methods: if methods.is_empty() { own.methods } else { methods },
+            seeds: self.seeds,
+            first_seed: self.first_seed,
+            steps: self.steps,
+            budget_seconds: self.budget,
+            cells: self.cells,
+            min_cells: self.min_cells_scored,
+            resolution: own.resolution,
+            jobs,
+            threads: (rayon::current_num_threads() / jobs.max(1)).max(1),
+            device: self.device.into(),
+            allow_missing: self.allow_missing,
+            force: shared.force,
+            program: std::env::current_exe()?,
+        };
+        let outcome = benchmark(&params, &|message| shared.say(message))?;
+        shared.say(&outcome.verdict.headline);
+        writeln!(std::io::stdout(), "{}", outcome.report.display())?;
+        match params.allow_missing && outcome.benchmark.failures.is_empty() {
+            true => Ok(()),
+            false => Ok(require_complete(&outcome.benchmark)?),
+        }
+    }
+}

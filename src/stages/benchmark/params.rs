@@ -1,0 +1,168 @@
+//! What `benchmark` is told.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::error::refuse;
+use crate::language::device::DeviceChoice;
+use crate::models::registry::{Has, Method};
+use crate::stages::evaluate::EvaluateParams;
+use crate::stages::fit::FitParams;
+use crate::stages::predict::PredictParams;
+use crate::stages::preprocess::PreprocessParams;
+
+/// The method that the others are held against.
+pub const REFERENCE: Method = Method::AdditiveShift;
+
+/// What to compare, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BenchmarkParams {
+    /// The raw screen, how it is prepared and what is held out; where the prepared screen lies is decided here.
+    pub preprocess: PreprocessParams,
+    /// The folder of results.
+    pub output: PathBuf,
+    /// The methods; [`REFERENCE`] always takes part.
+    pub methods: Vec<Method>,
+    /// How many seeds each method has.
+    pub seeds: u64,
+    /// The first of them; the others follow it.
+    pub first_seed: u64,
+    /// Training steps of every method that is trained.
+    pub steps: Option<usize>,
+    /// Seconds of training of every method that is trained.
+    pub budget_seconds: Option<f64>,
+    /// Cells that are generated for each held-out condition.
+    pub cells: usize,
+    /// Conditions with fewer real cells get no scores.
+    pub min_cells: usize,
+    /// Resolution of the Leiden clustering of real cells.
+    pub resolution: f64,
+    /// Fits that run at the same time.
+    pub jobs: usize,
+    /// Threads of each of them.
+    pub threads: usize,
+    /// Where networks are computed.
+    pub device: DeviceChoice,
+    /// Accept conditions or metrics without a value.
+    pub allow_missing: bool,
+    /// Repeat everything.
+    pub force: bool,
+    /// This program: every stage is a process of its own, so that its time and memory can be told.
+    pub program: PathBuf,
+}
+
+impl Default for BenchmarkParams {
+    fn default() -> Self {
+        let (predict, evaluate) = (PredictParams::default(), EvaluateParams::default());
+        Self {
+            preprocess: PreprocessParams::default(),
+            output: "benchmark".into(),
+            methods: Method::ALL.to_vec(),
+            seeds: 3,
+            first_seed: 0,
+            steps: None,
+            budget_seconds: None,
+            cells: predict.cells,
+            min_cells: evaluate.min_cells,
+            resolution: evaluate.resolution,
+            jobs: 1,
+            threads: 1,
+            device: DeviceChoice::default(),
+            allow_missing: false,
+            force: false,
+            program: "scflow".into(),
+        }
+    }
+}
+
+impl BenchmarkParams {
+    /// # Errors
+    /// [`crate::Error::InvalidParameter`] for a choice that cannot work; those of the stages' own checks.
+    pub fn check(&self) -> Result<()> {
+        self.preprocess.check()?;
+        if self.preprocess.no_holdout {
+            return refuse("no-holdout", "given", "methods are compared on conditions that are held out");
+        }
+        if self.methods.is_empty() {
+            return refuse("methods", "none", "name some, such as calmflow,cfm,additive");
+        }
+        for (place, method) in self.methods.iter().enumerate() {
+            if self.methods[..place].contains(method) {
+                return refuse("methods", method.name(), "it is named twice");
+            }
+            self.fit(*method, self.first_seed).check()?;
+        }
+        for (name, n) in [("seeds", self.seeds as usize), ("jobs", self.jobs), ("threads", self.threads)] {
+            if n == 0 {
+                return refuse(name, "0", "at least one is needed");
+            }
+        }
+        self.predict(self.first_seed).check()
+    }
+
+    /// The methods that take part, in the order of the registry.
+    pub fn all_methods(&self) -> Vec<Method> {
+        let takes_part = |method: &Method| *method == REFERENCE || self.methods.contains(method);
+        Method::ALL.into_iter().filter(takes_part).collect()
+    }
+
+    /// The choices of a fit: the method's own, and the same budget for all that are trained.
+    pub(super) fn fit(&self, method: Method, seed: u64) -> FitParams {
+        let own = FitParams { method, seed, device: self.device, ..FitParams::default() };
+        match method.has(Has::Training) {
+            true => FitParams { steps: self.steps, budget_seconds: self.budget_seconds, ..own },
+            false => own,
+        }
+    }
+
+    /// The choices of a prediction.
+    pub(super) fn predict(&self, seed: u64) -> PredictParams {
+        PredictParams { held_out: true, cells: self.cells, seed, device: self.device, ..PredictParams::default() }
+    }
+
+    /// The choices of an evaluation; what is missing is told in the benchmark's own table.
+    pub(super) fn evaluate(&self, seed: u64) -> EvaluateParams {
+        EvaluateParams {
+            min_cells: self.min_cells,
+            resolution: self.resolution,
+            seed,
+            allow_missing: true,
+            ..EvaluateParams::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params() -> BenchmarkParams {
+        let preprocess = PreprocessParams { holdout: vec!["A+B".into()], ..PreprocessParams::default() };
+        BenchmarkParams { preprocess, ..BenchmarkParams::default() }
+    }
+
+    #[test]
+    fn only_what_is_trained_has_a_budget_and_the_reference_takes_part() {
+        let params = BenchmarkParams { methods: vec![Method::Cfm], budget_seconds: Some(9.0), ..params() };
+        params.check().unwrap();
+        assert_eq!(params.all_methods(), [Method::Cfm, REFERENCE]);
+        assert_eq!(params.fit(Method::Cfm, 3).budget_seconds, Some(9.0));
+        assert_eq!(params.fit(REFERENCE, 3).budget_seconds, None);
+        BenchmarkParams { methods: Method::ALL.to_vec(), ..params }.check().unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        let refused = |params: BenchmarkParams| assert!(params.check().unwrap_err().is_mistake());
+        refused(BenchmarkParams { methods: vec![], ..params() });
+        refused(BenchmarkParams { methods: vec![Method::Cfm, Method::Cfm], ..params() });
+        refused(BenchmarkParams { seeds: 0, ..params() });
+        refused(BenchmarkParams { steps: Some(3), budget_seconds: Some(3.0), ..params() });
+        let preprocess = PreprocessParams { no_holdout: true, ..PreprocessParams::default() };
+        refused(BenchmarkParams { preprocess, ..params() });
+        refused(BenchmarkParams { preprocess: PreprocessParams::default(), ..params() });
+    }
+}
