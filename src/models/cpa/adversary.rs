@@ -122,7 +122,7 @@ mod tests {
         let hot = Tensor::from_vec(hot, (4, codes.n()), &Device::Cpu).unwrap();
         let basal: Vec<f32> = (0..12).map(|i| (i as f32 * 1.7).sin()).collect();
         let basal = Var::from_tensor(&Tensor::from_vec(basal, (4, 3), &Device::Cpu).unwrap()).unwrap();
-        (Adversaries::new(&mut Parameters::draw(1, &Device::Cpu), &codes, 3, 5).unwrap(), hot, basal)
+        (Adversaries::new(&mut Parameters::draw(1, 0, &Device::Cpu), &codes, 3, 5).unwrap(), hot, basal)
     }
 
     /// The penalty against the slope of the outputs by finite differences of the basal states.

@@ -38,7 +38,7 @@ impl CpaObjective {
     pub fn new(data: &TrainingData, params: CpaParams, seed: u64, device: &Device) -> Result<Self> {
         params.check()?;
         let data = CountData::read(data, params.centre, seed)?;
-        let mut parameters = Parameters::draw(seed, device);
+        let mut parameters = Parameters::draw(seed, 0, device);
         let network = Network::new(&mut parameters, &params, &data.shape, Some(&data.start))?;
         let adversaries = Network::adversaries(&mut parameters, &params, &data.shape)?;
         Ok(Self { params, data, network, adversaries, parameters, device: device.clone() })

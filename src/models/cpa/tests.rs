@@ -56,7 +56,7 @@ fn a_latent_is_the_basal_state_plus_the_embeddings_of_the_condition() {
     trial::with_data(|data| {
         let data = CountData::read(data, Centre::None, 0).unwrap();
         let network =
-            Network::new(&mut Parameters::draw(1, &Device::Cpu), &SMALL, &data.shape, Some(&data.start)).unwrap();
+            Network::new(&mut Parameters::draw(1, 0, &Device::Cpu), &SMALL, &data.shape, Some(&data.start)).unwrap();
         let batch = data.cells.batch(vec![0, 130, 200]);
         let basal = network.encode(&batch.log_counts(&Device::Cpu).unwrap()).unwrap();
         let latents = network.compose(&basal, &batch.told(&Device::Cpu).unwrap()).unwrap();

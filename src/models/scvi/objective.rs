@@ -38,7 +38,7 @@ impl ScviObjective {
     pub fn new(data: &TrainingData, params: ScviParams, seed: u64, device: &Device) -> Result<Self> {
         params.check()?;
         let data = CountData::read(data, params.centre, seed)?;
-        let mut parameters = Parameters::draw(seed, device);
+        let mut parameters = Parameters::draw(seed, 0, device);
         let network = Network::new(&mut parameters, &params, &data.shape, Some(&data.start))?;
         Ok(Self { params, data, network, parameters, device: device.clone() })
     }
