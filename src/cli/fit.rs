@@ -71,7 +71,7 @@ struct Choices {
     /// scvi and cpa].
     #[arg(long, value_name = "N")]
     width: Option<usize>,
-    /// Blocks of the network [default: 2; 3 with cfm, 1 with scvi].
+    /// Blocks of the network [default: 2; 3 with cfm].
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
     /// Noise of the path between source and cell; 0 is the straight path [default: 0.5 with calmflow's mixture decoder and
@@ -91,7 +91,7 @@ struct Choices {
     /// Conditions per training step [default: 32; 8 where cells are paired by transport].
     #[arg(long, value_name = "N")]
     prompts_per_step: Option<usize>,
-    /// Peak learning rate [default: 2e-3 with calmflow, else 1e-3].
+    /// Peak learning rate [default: 2e-3; 1e-3 with cfm].
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
     /// Weight decay.

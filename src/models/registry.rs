@@ -116,8 +116,8 @@ impl Method {
     /// trained.
     pub fn learning_rate(self) -> Option<f64> {
         match self {
-            Self::Calmflow => Some(2e-3),
-            Self::Cfm | Self::CfmOt | Self::CfmSb | Self::Scvi | Self::Cpa => Some(1e-3),
+            Self::Calmflow | Self::Scvi | Self::Cpa => Some(2e-3),
+            Self::Cfm | Self::CfmOt | Self::CfmSb => Some(1e-3),
             _ => None,
         }
     }

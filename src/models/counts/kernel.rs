@@ -24,6 +24,13 @@ pub(super) struct CountLoss {
     gradients: Mutex<Option<[Vec<f32>; 3]>>,
 }
 
+/// θ of each gene, and its logarithm: (n_genes) each.
+#[derive(Clone, Copy)]
+struct Sizes<'a> {
+    values: &'a [f32],
+    logs: &'a [f32],
+}
+
 /// The numbers of a cell, and room for what is made of them: (n_genes) each, the shares as many as there are logits.
 struct Scratch {
     counts: Vec<f32>,
@@ -63,17 +70,16 @@ fn sigmoid(x: f32) -> f32 {
 fn cell<const IS_INFLATED: bool>(
     logits: &mut [f32],
     dropout: &mut [f32],
-    sizes: &[f32],
-    log_sizes: &[f32],
+    sizes: Sizes<'_>,
     size_slopes: &mut [f32],
     scratch: &mut Scratch,
     library: f32,
     scale: f32,
 ) -> f32 {
-    let n = sizes.len();
+    let n = sizes.values.len();
     let Scratch { counts, shares, losses, slopes, ones } = scratch;
     let (counts, losses, slopes) = (&counts[..n], &mut losses[..n], &mut slopes[..n]);
-    let (log_sizes, size_slopes) = (&log_sizes[..n], &mut size_slopes[..n]);
+    let (sizes, log_sizes, size_slopes) = (&sizes.values[..n], &sizes.logs[..n], &mut size_slopes[..n]);
     let most = logits.iter().fold(f32::MIN, |most, value| most.max(*value));
     for (share, logit) in shares.iter_mut().zip(&*logits) {
         *share = exp(logit - most);
@@ -119,14 +125,13 @@ fn cell<const IS_INFLATED: bool>(
 vectorized! {
     fn negative_binomial(
         logits: &mut [f32],
-        sizes: &[f32],
-        log_sizes: &[f32],
+        sizes: Sizes<'_>,
         size_slopes: &mut [f32],
         scratch: &mut Scratch,
         library: f32,
         scale: f32,
     ) -> f32 {
-        cell::<false>(logits, &mut [], sizes, log_sizes, size_slopes, scratch, library, scale)
+        cell::<false>(logits, &mut [], sizes, size_slopes, scratch, library, scale)
     }
 }
 
@@ -134,14 +139,13 @@ vectorized! {
     fn zero_inflated(
         logits: &mut [f32],
         dropout: &mut [f32],
-        sizes: &[f32],
-        log_sizes: &[f32],
+        sizes: Sizes<'_>,
         size_slopes: &mut [f32],
         scratch: &mut Scratch,
         library: f32,
         scale: f32,
     ) -> f32 {
-        cell::<true>(logits, dropout, sizes, log_sizes, size_slopes, scratch, library, scale)
+        cell::<true>(logits, dropout, sizes, size_slopes, scratch, library, scale)
     }
 }
 
@@ -191,7 +195,7 @@ impl CountLoss {
             let cells = block * CELLS..n_cells.min((block + 1) * CELLS);
             let dropout = dropout.map(|dropout| dropout[cells.start * n_genes..cells.end * n_genes].to_vec());
             let logits = logits[cells.start * n_logits..cells.end * n_logits].to_vec();
-            self.block(cells, logits, (&sizes, log_sizes), dropout.unwrap_or_default(), scale)
+            self.block(cells, logits, Sizes { values: &sizes, logs: log_sizes }, dropout.unwrap_or_default(), scale)
         });
         let (mut sum, mut size_slopes) = (0.0, vec![0.0; n_genes]);
         let (mut logit_slopes, mut dropout_slopes) = (Vec::with_capacity(logits.len()), Vec::new());
@@ -209,11 +213,11 @@ impl CountLoss {
         &self,
         cells: Range<usize>,
         mut logits: Vec<f32>,
-        (sizes, log_sizes): (&[f32], &[f32]),
+        sizes: Sizes<'_>,
         mut dropout: Vec<f32>,
         scale: f32,
     ) -> Block {
-        let (n_genes, n_logits) = (sizes.len(), logits.len() / cells.len());
+        let (n_genes, n_logits) = (sizes.values.len(), logits.len() / cells.len());
         let mut scratch = Scratch::new(n_genes, n_logits);
         let (mut sum, mut size_slopes) = (0.0, vec![0.0_f32; n_genes]);
         for (place, logits) in logits.chunks_exact_mut(n_logits).enumerate() {
@@ -222,17 +226,17 @@ impl CountLoss {
             genes.iter().zip(counts).for_each(|(&gene, &count)| scratch.counts[gene as usize] = count);
             let (slopes, room) = (&mut size_slopes, &mut scratch);
             sum += f64::from(match dropout.is_empty() {
-                true => negative_binomial(logits, sizes, log_sizes, slopes, room, library, scale),
+                true => negative_binomial(logits, sizes, slopes, room, library, scale),
                 false => {
                     let dropout = &mut dropout[place * n_genes..(place + 1) * n_genes];
-                    zero_inflated(logits, dropout, sizes, log_sizes, slopes, room, library, scale)
+                    zero_inflated(logits, dropout, sizes, slopes, room, library, scale)
                 }
             });
             for (&gene, &count) in genes.iter().zip(counts).filter(|(_, count)| **count > 0.0) {
                 let gene = gene as usize;
-                let (value, slope) = gamma_terms(count, sizes[gene]);
+                let (value, slope) = gamma_terms(count, sizes.values[gene]);
                 sum -= value;
-                size_slopes[gene] -= sizes[gene] * slope as f32;
+                size_slopes[gene] -= sizes.values[gene] * slope as f32;
             }
             genes.iter().for_each(|&gene| scratch.counts[gene as usize] = 0.0);
         }

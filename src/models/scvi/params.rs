@@ -8,7 +8,7 @@ use crate::models::counts::CountLikelihood;
 use crate::models::guide::Centre;
 use crate::models::source::Source;
 
-/// The choices of an scVI; the sizes are scvi-tools' own.
+/// The choices of an scVI; the sizes are scvi-tools' own but for a second layer, which told more conditions better.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScviParams {
@@ -40,7 +40,7 @@ impl Default for ScviParams {
             source: Source::Noise,
             n_latent: 10,
             width: 128,
-            n_layers: 1,
+            n_layers: 2,
             dropout: 0.1,
             warm_up: 0.3,
             n_cells: 128,
