@@ -173,7 +173,7 @@ impl CalmFlowParams {
     }
 
     /// # Errors
-    /// [`Error::InvalidParameter`] for a value that cannot work.
+    /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
         self.transformer.check()?;
         for (name, value) in [
