@@ -102,22 +102,7 @@ fn formulations() -> Vec<Setting> {
         setting("coupling entropic", |params| params.coupling = Some(Coupling::Entropic)),
         setting("source control", |params| params.source = Source::Control),
         setting("members 1", |params| params.members = Some(1)),
-        setting("members 2", |params| params.members = Some(2)),
-        setting("members 3", |params| params.members = Some(3)),
-        setting("members 4", |params| params.members = Some(4)),
-        setting("members 2 time steps 2", |params| {
-            params.members = Some(2);
-            params.time_steps = Some(2);
-        }),
-        setting("members 3 time steps 2", |params| {
-            params.members = Some(3);
-            params.time_steps = Some(2);
-        }),
-        setting("members 4 time steps 2", |params| {
-            params.members = Some(4);
-            params.time_steps = Some(2);
-        }),
-        setting("time steps 2", |params| params.time_steps = Some(2)),
+        setting("time steps 4", |params| params.time_steps = Some(4)),
         setting("time steps 8", |params| params.time_steps = Some(8)),
         setting("spatial tokens 2", |params| params.spatial_tokens = Some(2)),
         setting("trajectories 4", |params| params.trajectories = Some(4)),

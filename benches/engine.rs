@@ -31,6 +31,7 @@ const CELLS_EACH: usize = 60;
 
 fn params(width: usize, n_layers: usize, n_cells: usize) -> CalmFlowParams {
     CalmFlowParams {
+        n_members: 1,
         n_steps: 8,
         transformer: TransformerParams { width, n_layers, n_heads: 4 },
         n_cells,

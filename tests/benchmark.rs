@@ -163,7 +163,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_done() {
     };
     refused(&["--methods", "cfm,cfm"], &["methods", "twice"]);
     refused(&["--methods", "cfn"], &["cfn", "cfm"]);
-    refused(&["--seeds", "0"], &["at least one"]);
+    refused(&["--steps", "0"], &["steps", "at least one"]);
     refused(&["--covariate", "kind"], &["kind", "batch"]);
     std::fs::remove_dir_all(path.join("bench")).unwrap();
     std::fs::create_dir(path.join("bench")).unwrap();

@@ -82,7 +82,7 @@ struct Choices {
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     condition_dropout: f64,
     /// Networks that are fitted side by side, each with cells of its own in every step; a condition's mean is the mean of
-    /// theirs [default: 1].
+    /// theirs [default: 3 for calmflow with the mixture decoder, otherwise 1].
     #[arg(long, value_name = "N")]
     members: Option<usize>,
     /// Cells per training step [default: 128; 256 with cfm].
@@ -144,7 +144,7 @@ struct CalmFlowChoices {
     /// Attention heads [default: 4].
     #[arg(long, value_name = "N")]
     heads: Option<usize>,
-    /// Steps of flow time [default: 4 with the mixture decoder, 15 with the variational one].
+    /// Steps of flow time [default: 2 with the mixture decoder, 15 with the variational one].
     #[arg(long, value_name = "N")]
     time_steps: Option<usize>,
     /// Spatial tokens per state, K [default: 1].

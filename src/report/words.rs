@@ -34,9 +34,9 @@ pub fn fitted_method_explained(name: &str) -> &str {
         "cfm" => "conditional flow matching: a perceptron is the velocity field of straight paths",
         "cfm-ot" => "the same, source and cells paired by exact optimal transport",
         "cfm-sb" => "the same, paired by entropic transport, with a Brownian bridge between them",
-        "scvi" => "a variational autoencoder of counts, told of the condition",
+        "scvi" => "a variational autoencoder of counts, told of perturbation and covariates",
         "cpa" => {
-            "an autoencoder of counts whose latents are a basal state plus embeddings of perturbations and covariates"
+            "a compositional perturbation autoencoder: effects are added to a basal state that an adversary keeps free of them"
         }
         "control-mean" => "every cell is the mean of the training control cells: no effect, no spread",
         "perturbed-mean" => "every cell is the mean of all perturbed training cells",

@@ -150,7 +150,8 @@ pub fn fit(
     done.map_or(Ok(()), |progress| after_step(progress, state))
 }
 
-/// Seconds per step on this machine; the state is back where it was afterwards.
+/// Seconds per step on this machine, the median of some: what else the machine does for a moment does not count. The state is
+/// back where it was afterwards.
 ///
 /// # Errors
 /// Those of the objective.
@@ -164,18 +165,20 @@ pub fn measure_seconds_per_step(
         .iter()
         .map(|slot| Ok((slot.variable.as_tensor().copy()?, slot.first.clone(), slot.second.clone())))
         .collect::<Result<_>>()?;
-    let (mut start, mut room) = (Instant::now(), Vec::new());
+    let (mut taken, mut room) = (Vec::with_capacity(MEASURED_STEPS), Vec::new());
     for number in 0..COLD_STEPS + MEASURED_STEPS {
-        if number == COLD_STEPS {
-            start = Instant::now();
-        }
+        let start = Instant::now();
         let (loss, gradients) = gradients_of_step(objective, state, params, std::mem::take(&mut room))?;
         if loss.is_finite() {
             update(&gradients, state, params)?;
         }
         room = gradients;
+        if number >= COLD_STEPS {
+            taken.push(start.elapsed().as_secs_f64());
+        }
     }
-    let seconds = start.elapsed().as_secs_f64() / MEASURED_STEPS as f64;
+    taken.sort_unstable_by(f64::total_cmp);
+    let seconds = taken[MEASURED_STEPS / 2];
     for (slot, (value, first, second)) in state.slots.iter_mut().zip(before) {
         slot.variable.set(&value)?;
         (slot.first, slot.second) = (first, second);

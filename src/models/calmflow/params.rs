@@ -112,8 +112,8 @@ impl CalmFlowParams {
             history_noise: 0.0,
             condition_dropout: 0.0,
             evidence: false,
-            n_members: 1,
-            n_steps: 4,
+            n_members: 3,
+            n_steps: 2,
             n_spatial: 1,
             n_trajectories: 1,
             n_mixture: 4,
@@ -127,6 +127,7 @@ impl CalmFlowParams {
                 coordinates: Coordinates::Scaled,
                 prompt_use: PromptUse::Prefix,
                 path: Path::Straight,
+                n_members: 1,
                 n_steps: 15,
                 ..mixture
             },
@@ -172,7 +173,7 @@ impl CalmFlowParams {
     }
 
     /// # Errors
-    /// [`Error::InvalidParameter`] for a value that cannot work.
+    /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
         self.transformer.check()?;
         for (name, value) in [

@@ -17,6 +17,7 @@ fn params(decoder: DecoderKind, prompt_use: PromptUse) -> CalmFlowParams {
     CalmFlowParams {
         prompt_use,
         transformer: TransformerParams { width: 16, n_layers: 2, n_heads: 2 },
+        n_members: 1,
         n_steps: 3,
         n_spatial: 2,
         n_trajectories: 2,

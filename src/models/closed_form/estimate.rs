@@ -50,7 +50,7 @@ impl ClosedForm {
 pub(super) enum Fit {
     Effects(Effects),
     Linear(Linear),
-    Interaction(InteractionEffects),
+    Interaction(Box<InteractionEffects>),
 }
 
 impl Fit {
@@ -63,7 +63,9 @@ impl Fit {
     pub(super) fn to(form: ClosedForm, cells: ArrayView2<f32>, conditions: &[Condition], seed: u64) -> Result<Self> {
         Ok(match form {
             ClosedForm::Linear => Self::Linear(Linear::fit(cells, conditions)?),
-            ClosedForm::InteractionShift => Self::Interaction(InteractionEffects::fit(cells, conditions, seed)?),
+            ClosedForm::InteractionShift => {
+                Self::Interaction(Box::new(InteractionEffects::fit(cells, conditions, seed)?))
+            }
             ClosedForm::ControlMean | ClosedForm::PerturbedMean | ClosedForm::Additive | ClosedForm::AdditiveShift => {
                 Self::Effects(Effects::fit(cells, conditions, &vec![true; conditions.len()])?)
             }

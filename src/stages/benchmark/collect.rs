@@ -90,7 +90,7 @@ pub(super) fn costs(jobs: &[Job], failures: &[Failure]) -> Result<Vec<Cost>> {
 ///
 /// # Errors
 /// Those of reading.
-pub(super) fn audit(jobs: &[Job], screen: &Path, prepared: &Path) -> Result<Audit> {
+pub(super) fn audit(jobs: &[Job], failures: &[Failure], screen: &Path, prepared: &Path) -> Result<Audit> {
     let (_, cells) = Partial::open(prepared, &["X_pca", EMBEDDING])?;
     let cells = Prepared::without_genes(cells)?;
     let training = cells.rows_by_condition(true);
@@ -116,7 +116,11 @@ pub(super) fn audit(jobs: &[Job], screen: &Path, prepared: &Path) -> Result<Audi
         held_out,
         ..Audit::default()
     };
-    for job in jobs.iter().filter(|job| job.model().exists()) {
+    // A fit that failed has no model, or one that was there before.
+    let is_fitted = |job: &&Job| {
+        !failures.iter().any(|one| one.stage == "fit" && one.method == job.method.name() && one.seed == job.seed)
+    };
+    for job in jobs.iter().filter(is_fitted) {
         let story = model_folder::read_story(&job.model())?;
         let seen = |condition: &AuditedCondition| {
             story.known.training.iter().any(|(seen, _)| seen.to_string() == condition.condition)

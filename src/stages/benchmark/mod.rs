@@ -63,7 +63,7 @@ pub fn benchmark(params: &BenchmarkParams, say: &dyn Fn(&str)) -> Result<Outcome
     let (standings, intervals) = standings(&rows, &costs, REFERENCE.name(), params.first_seed);
     let benchmark = Benchmark {
         reference: REFERENCE.name().into(),
-        audit: collect::audit(&jobs, &params.preprocess.input, &prepared)?,
+        audit: collect::audit(&jobs, &failures, &params.preprocess.input, &prepared)?,
         settings: told(params)?,
         rows,
         standings,
