@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn the_kernel_agrees_with_its_composition_forward_and_backward() {
         let wave = |i: usize, by: f32| (i as f32 * by).sin();
-        let count = |i: usize| if i % 3 == 0 { (10.0 * wave(i, 0.37).powi(2)).floor() } else { 0.0 };
+        let count = |i: usize| if i.is_multiple_of(3) { (10.0 * wave(i, 0.37).powi(2)).floor() } else { 0.0 };
         let rows: Vec<Vec<f32>> = (0..11)
             .map(|cell| (0..37).map(|gene| count(cell * 37 + gene) * if gene == 5 { 20.0 } else { 1.0 }).collect())
             .collect();

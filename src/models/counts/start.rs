@@ -96,8 +96,8 @@ mod tests {
         let sums: Vec<f64> = counts.row_sums().into_iter().map(|sum| sum.max(1.0)).collect();
         let start = Start::fit(&counts, &sums);
         assert!(!start.depth.has_rest || counts.row_sums().contains(&0.0));
-        for gene in 0..3 {
-            assert!((f64::from(start.log_shares[gene].exp()) - shares[gene]).abs() < 0.03, "{start:?}");
+        for (log, share) in start.log_shares.iter().zip(shares) {
+            assert!((f64::from(log.exp()) - share).abs() < 0.03, "{start:?}");
         }
         // Library sizes that the scatter of counts did not make tell the dispersions.
         let wider: Vec<f64> = wanted.iter().map(|size| 20.0 * size).collect();
