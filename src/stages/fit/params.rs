@@ -241,9 +241,8 @@ impl FitParams {
         let Some((name, needs, _)) = foreign else { return Ok(()) };
         let reason = match needs {
             Has::Training => "is a closed form and trains nothing; leave it away",
-            Has::Flow => "is no flow and has none; leave it away",
+            Has::Flow | Has::Source => "is no flow and has none; leave it away",
             Has::Estimate => "is told no estimate; leave it away",
-            Has::Source => "has no choice of it; leave it away",
             Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
             Has::Adversary => "has none; leave it away, or fit with --method cpa",
             Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
