@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::fit_names::{CentreOn, CoordinatesAre, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf};
+use super::fit_names::{
+    CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf,
+};
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
 
@@ -58,14 +60,15 @@ struct Choices {
     /// Do not tell the network that estimate in numbers.
     #[arg(long)]
     no_inputs: bool,
-    /// Where flows start.
+    /// What cells are made from: where flows start, or which latents scvi decodes.
     #[arg(long, value_enum, default_value_t = SourceOf::Noise)]
     source: SourceOf,
     /// How source points are paired with the cells of their condition in a minibatch [default: independent; exact is
     /// cfm-ot's own, entropic cfm-sb's].
     #[arg(long, value_enum)]
     coupling: Option<CouplingBy>,
-    /// Numbers per token of the language model, or per layer of the velocity field [default: 64; 256 with cfm].
+    /// Numbers per token of the language model, or per hidden layer [default: 64; 256 with cfm, 128 with
+    /// scvi and cpa].
     #[arg(long, value_name = "N")]
     width: Option<usize>,
     /// Blocks of the network [default: 2; 3 with cfm].
@@ -106,6 +109,26 @@ struct Choices {
     validation_split: bool,
     #[command(flatten)]
     calmflow: CalmFlowChoices,
+    #[command(flatten)]
+    counts: CountChoices,
+}
+
+/// The choices that only methods on counts have.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of --method scvi and cpa")]
+struct CountChoices {
+    /// The law of a count [default: nb].
+    #[arg(long, value_enum)]
+    likelihood: Option<CountsBy>,
+    /// Numbers of a latent [default: 10 with scvi, 32 with cpa].
+    #[arg(long, value_name = "N")]
+    latent: Option<usize>,
+    /// How much cpa's encoder minds what the adversaries know of perturbation and covariates [default: 1].
+    #[arg(long, value_name = "WEIGHT")]
+    adversary: Option<f64>,
+    /// Weight of the penalty on the slopes of cpa's adversaries [default: 3].
+    #[arg(long, value_name = "WEIGHT")]
+    penalty: Option<f64>,
 }
 
 /// The choices that only a CaLMFlow has.
@@ -151,7 +174,7 @@ impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
         let choices = self.choices;
-        let calmflow = choices.calmflow;
+        let (calmflow, counts) = (choices.calmflow, choices.counts);
         let params = FitParams {
             input: self.input,
             output: self.output,
@@ -181,6 +204,10 @@ impl Arguments {
             evidence: calmflow.evidence,
             condition_dropout: choices.condition_dropout,
             beta: calmflow.beta,
+            likelihood: counts.likelihood.map(Into::into),
+            latent: counts.latent,
+            adversary: counts.adversary,
+            penalty: counts.penalty,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,

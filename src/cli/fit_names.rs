@@ -6,6 +6,7 @@ use crate::flow::Coupling;
 use crate::language::device::DeviceChoice;
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::coordinates::Coordinates;
+use crate::models::counts::CountLikelihood;
 use crate::models::guide::Centre;
 use crate::models::registry::Method;
 use crate::models::source::Source;
@@ -40,6 +41,10 @@ names! {
         CfmOt => Method::CfmOt,
         /// The same, paired by entropic transport, with a Brownian bridge between them.
         CfmSb => Method::CfmSb,
+        /// A variational autoencoder of counts, told of the condition.
+        Scvi => Method::Scvi,
+        /// The compositional perturbation autoencoder, on counts.
+        Cpa => Method::Cpa,
         /// Every cell is the mean of the control cells.
         ControlMean => Method::ControlMean,
         /// Every cell is the mean of all perturbed cells.
@@ -113,6 +118,16 @@ names! {
         Scaled => Coordinates::Scaled,
         /// Turned so that they are uncorrelated within conditions, then scaled.
         Whitened => Coordinates::Whitened,
+    }
+}
+
+names! {
+    /// `--likelihood`.
+    CountsBy => CountLikelihood {
+        /// Negative binomial.
+        Nb => CountLikelihood::Nb,
+        /// Negative binomial with more zeros.
+        Zinb => CountLikelihood::Zinb,
     }
 }
 

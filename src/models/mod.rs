@@ -25,4 +25,7 @@ pub mod cfm;
 pub mod closed_form;
 pub mod registry;
 pub mod gene_decoder;
+pub mod counts;
+pub mod scvi;
+pub mod cpa;
 pub mod fitted;

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::calmflow::{CalmFlow, CalmFlowObjective, CalmFlowParams};
 use super::cfm::{Cfm, CfmObjective, CfmParams, Variant};
 use super::closed_form::{ClosedForm, FittedClosedForm};
+use super::counts::Kept;
+use super::cpa::{Cpa, CpaObjective, CpaParams};
 use super::fitted_flow::WEIGHTS;
 use super::method::{Begun, FittedMethod, Makes};
 use super::reader::Reader;
 use super::record::Record;
 use super::reference::nearest;
+use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
 use crate::conditions::prompt::Template;
 use crate::{Error, Result};
@@ -29,6 +32,10 @@ pub enum Method {
     CfmOt,
     /// The same with ends paired by entropic optimal transport and a Brownian bridge between them.
     CfmSb,
+    /// A variational autoencoder of counts, told of the condition.
+    Scvi,
+    /// The compositional perturbation autoencoder, on counts.
+    Cpa,
     /// Every cell is the mean of the control cells.
     ControlMean,
     /// Every cell is the mean of all perturbed cells.
@@ -48,19 +55,29 @@ pub enum Method {
 pub enum Has {
     /// Training by gradients: steps, rates, a network.
     Training,
-    /// A flow: a source, a path, a prompt, a centre.
+    /// A flow: a path, a prompt, coordinates.
     Flow,
+    /// An estimate of a condition's mean that it is told.
+    Estimate,
+    /// A choice of what cells are made from.
+    Source,
     /// A causal language model.
     LanguageModel,
+    /// A law of counts, and latents that it is decoded from.
+    Counts,
+    /// Adversaries.
+    Adversary,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Calmflow,
         Self::Cfm,
         Self::CfmOt,
         Self::CfmSb,
+        Self::Scvi,
+        Self::Cpa,
         Self::ControlMean,
         Self::PerturbedMean,
         Self::Additive,
@@ -74,7 +91,11 @@ impl Method {
         match what {
             Has::Training => self.closed_form().is_none(),
             Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
+            Has::Estimate => self.has(Has::Flow) || self.has(Has::Counts),
+            Has::Source => self == Self::Scvi || self.has(Has::Flow),
             Has::LanguageModel => self == Self::Calmflow,
+            Has::Counts => matches!(self, Self::Scvi | Self::Cpa),
+            Has::Adversary => self == Self::Cpa,
         }
     }
 
@@ -87,7 +108,7 @@ impl Method {
             Self::Linear => ClosedForm::Linear,
             Self::AdditiveShift => ClosedForm::AdditiveShift,
             Self::InteractionShift => ClosedForm::InteractionShift,
-            Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb => return None,
+            Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb | Self::Scvi | Self::Cpa => return None,
         })
     }
 
@@ -95,7 +116,7 @@ impl Method {
     /// trained.
     pub fn learning_rate(self) -> Option<f64> {
         match self {
-            Self::Calmflow => Some(2e-3),
+            Self::Calmflow | Self::Scvi | Self::Cpa => Some(2e-3),
             Self::Cfm | Self::CfmOt | Self::CfmSb => Some(1e-3),
             _ => None,
         }
@@ -108,6 +129,8 @@ impl Method {
             Self::Cfm => Variant::Cfm.name(),
             Self::CfmOt => Variant::CfmOt.name(),
             Self::CfmSb => Variant::CfmSb.name(),
+            Self::Scvi => "scvi",
+            Self::Cpa => "cpa",
             Self::ControlMean => ClosedForm::ControlMean.name(),
             Self::PerturbedMean => ClosedForm::PerturbedMean.name(),
             Self::Additive => ClosedForm::Additive.name(),
@@ -141,6 +164,10 @@ pub enum Choices {
     CalmFlow(CalmFlowParams),
     /// Of conditional flow matching.
     Cfm(CfmParams),
+    /// Of an scVI.
+    Scvi(ScviParams),
+    /// Of a CPA.
+    Cpa(CpaParams),
     /// Of a closed form, which has none.
     ClosedForm(ClosedForm),
 }
@@ -152,6 +179,8 @@ impl Choices {
         match self {
             Self::CalmFlow(params) => params.check(),
             Self::Cfm(params) => params.check(),
+            Self::Scvi(params) => params.check(),
+            Self::Cpa(params) => params.check(),
             Self::ClosedForm(_) => Ok(()),
         }
     }
@@ -161,6 +190,8 @@ impl Choices {
         match self {
             Self::CalmFlow(params) => params.n_cells,
             Self::Cfm(params) => params.n_cells,
+            Self::Scvi(params) => params.n_cells,
+            Self::Cpa(params) => params.n_cells,
             Self::ClosedForm(_) => 0,
         }
     }
@@ -169,6 +200,7 @@ impl Choices {
     pub fn makes(&self) -> Makes {
         match self {
             Self::CalmFlow(_) | Self::Cfm(_) | Self::ClosedForm(_) => Makes::Components,
+            Self::Scvi(_) | Self::Cpa(_) => Makes::Counts,
         }
     }
 
@@ -186,6 +218,8 @@ impl Choices {
             Self::Cfm(params) => {
                 Begun::Training(Box::new(CfmObjective::new(points, conditions, template, params, seed, device)?))
             }
+            Self::Scvi(params) => Begun::Training(Box::new(ScviObjective::new(cells, params, seed, device)?)),
+            Self::Cpa(params) => Begun::Training(Box::new(CpaObjective::new(cells, params, seed, device)?)),
             Self::ClosedForm(form) => Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, seed)?)),
         })
     }
@@ -205,6 +239,17 @@ pub fn restore(
     let method = Method::parse(name)?;
     if let Some(form) = method.closed_form() {
         return Ok(Box::new(FittedClosedForm::take(form, &mut record)?));
+    }
+    match method {
+        Method::Scvi => {
+            let params: ScviParams = choices(name, params)?;
+            return Ok(Box::new(Scvi::new(params, Kept::take(&mut record, Scvi::n_numbers(&params), device)?)?));
+        }
+        Method::Cpa => {
+            let params: CpaParams = choices(name, params)?;
+            return Ok(Box::new(Cpa::new(params, Kept::take(&mut record, Cpa::n_numbers(&params), device)?)?));
+        }
+        _ => {}
     }
     let reader = Reader::take(&mut record)?;
     let weights = record.take_tensors(WEIGHTS, device)?;

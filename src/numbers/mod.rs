@@ -1,7 +1,9 @@
-//! Loops over many numbers: elementary functions that vectorise, and normal draws in bulk.
+//! Loops over many numbers: elementary functions that vectorise, normal draws in bulk, the gamma function.
 
 mod simd;
 mod normal;
+mod gamma;
 
+pub use gamma::{digamma, ln_gamma};
 pub use normal::{fill_normal, normal};
-pub(crate) use simd::{dot, exp, vectorized};
+pub(crate) use simd::{dot, exp, ln, ln_1p, vectorized};

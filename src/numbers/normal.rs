@@ -4,7 +4,7 @@ use ndarray::Array2;
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 
-use super::vectorized;
+use super::{ln, vectorized};
 
 /// Pairs of draws that are made together.
 const PAIRS: usize = 64;
@@ -54,32 +54,6 @@ vectorized! {
             sines[pair] = size * sine;
         }
     }
-}
-
-/// ln x for a positive normal number, without branches (Cephes, logf).
-#[inline(always)]
-fn ln(x: f32) -> f32 {
-    // Mantissa in [√½, √2) and the exponent that goes with it.
-    const ROOT: u32 = 0x3f35_04f3;
-    let bits = x.to_bits().wrapping_sub(ROOT);
-    let exponent = (bits as i32 >> 23) as f32;
-    let rest = f32::from_bits((bits & 0x007f_ffff).wrapping_add(ROOT)) - 1.0;
-    let square = rest * rest;
-    let mut sum = 7.037_683_6e-2_f32;
-    for coefficient in [
-        -1.151_461e-1,
-        1.167_699_9e-1,
-        -1.242_014_1e-1,
-        1.424_932_3e-1,
-        -1.666_805_8e-1,
-        2.000_071_5e-1,
-        -2.499_999_4e-1,
-        3.333_333e-1,
-    ] {
-        sum = sum * rest + coefficient;
-    }
-    let small = sum * rest * square - 2.121_944_4e-4 * exponent - 0.5 * square;
-    rest + small + 0.693_359_4 * exponent
 }
 
 /// sin 2πa and cos 2πa for |a| ≤ ½, without branches.

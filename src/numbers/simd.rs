@@ -62,6 +62,41 @@ pub(crate) fn exp(x: f32) -> f32 {
     mantissa * f32::from_bits(exponent)
 }
 
+/// ln x for a positive normal number, without branches (Cephes, logf).
+#[inline(always)]
+pub(crate) fn ln(x: f32) -> f32 {
+    // Mantissa in [√½, √2) and the exponent that goes with it.
+    const ROOT: u32 = 0x3f35_04f3;
+    let bits = x.to_bits().wrapping_sub(ROOT);
+    let exponent = (bits as i32 >> 23) as f32;
+    let rest = f32::from_bits((bits & 0x007f_ffff).wrapping_add(ROOT)) - 1.0;
+    let square = rest * rest;
+    let mut sum = 7.037_683_6e-2_f32;
+    for coefficient in [
+        -1.151_461e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_8e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333e-1,
+    ] {
+        sum = sum * rest + coefficient;
+    }
+    let small = sum * rest * square - 2.121_944_4e-4 * exponent - 0.5 * square;
+    rest + small + 0.693_359_4 * exponent
+}
+
+/// ln(1 + x) for x ≥ 0, to within a few units in the last place also where x is small, without branches: what 1 + x loses
+/// of x is known (Kahan; Goldberg 1991, theorem 4).
+#[inline(always)]
+pub(crate) fn ln_1p(x: f32) -> f32 {
+    let sum = 1.0 + x;
+    let kept = sum - 1.0;
+    if kept == 0.0 { x } else { ln(sum) * (x / kept) }
+}
+
 /// The scalar product, summed in sixteen lanes.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -91,6 +126,15 @@ mod tests {
         let worst = (-8000..8000).map(|i| i as f32 * 0.01).map(|x| (exp(x) / x.exp() - 1.0).abs()).fold(0.0, f32::max);
         assert!(worst < 4.0 * f32::EPSILON, "{worst}");
         assert!(exp(-1000.0) > 0.0 && exp(1000.0).is_finite());
+    }
+
+    #[test]
+    fn ln_1p_agrees_with_the_library_from_the_smallest_numbers_on() {
+        for i in -600..300 {
+            let x = (0.1 * i as f32).exp2();
+            assert!((ln_1p(x) / x.ln_1p() - 1.0).abs() < 1e-6, "{x}: {} {}", ln_1p(x), x.ln_1p());
+        }
+        assert_eq!(ln_1p(0.0), 0.0);
     }
 
     #[test]

@@ -55,6 +55,14 @@ pub trait Objective: Sync {
         let mut rng = rng.clone();
         Ok(vec![Box::new(move || self.loss(&mut rng))])
     }
+
+    /// The loss when this share of the steps is done, 0 to 1, for one that changes on the way: a term that is phased in.
+    ///
+    /// # Errors
+    /// Those of the model.
+    fn parts_at(&self, _done: f64, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
+        self.parts(rng)
+    }
 }
 
 /// The sum of all parts as one tensor.
@@ -187,7 +195,8 @@ fn gradients_of_step(
 ) -> Result<(f64, Vec<Gradients>)> {
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
     rng.set_stream(state.step as u64 + 1);
-    differentiate_all(objective.parts(&mut rng)?, room)
+    let done = state.step as f64 / params.n_steps.max(1) as f64;
+    differentiate_all(objective.parts_at(done, &mut rng)?, room)
 }
 
 fn update(gradients: &[Gradients], state: &mut State, params: &TrainingParams) -> Result<()> {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 mod screens;
 mod predictions;
 mod methods;
+mod counts;
 mod cell_eval;
 mod device;
 mod validation;

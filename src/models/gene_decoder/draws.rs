@@ -6,19 +6,35 @@ use rand::seq::SliceRandom;
 use super::law::CountLaw;
 
 /// One count per law; zeros are left out. Returns (cell, count) in no order.
-///
-/// Each count follows its own law exactly. Which cells are zero is decided by systematic sampling along a random order
-/// (Madow 1949): with cumulative probabilities C_i of a count above zero, cell i has one where ⌊C_i + U⌋ > ⌊C_{i−1} + U⌋,
-/// so the number of such cells is within one of its expectation. Their uniforms within the non-zero part are stratified
-/// (Latin hypercube; McKay et al. 1979).
 pub(super) fn draw(laws: &[CountLaw], rng: &mut impl Rng) -> Vec<(usize, f64)> {
-    let mut order: Vec<usize> = (0..laws.len()).collect();
+    let positive = |cell: usize| 1.0 - laws[cell].zero_probability();
+    let quantile = |cell: usize, within: f64| {
+        let zero = laws[cell].zero_probability();
+        laws[cell].quantile(zero + (1.0 - zero) * within)
+    };
+    draw_evenly(laws.len(), positive, quantile, rng)
+}
+
+/// One count for each of `n_cells` cells, evenly over them; zeros are left out. Returns (cell, count) in no order.
+///
+/// Each count follows its own law exactly, given by the probability `positive` of a count above zero and the quantiles
+/// `quantile` of such counts. Which cells are zero is decided by systematic sampling along a random order (Madow 1949):
+/// with cumulative probabilities C_i of a count above zero, cell i has one where ⌊C_i + U⌋ > ⌊C_{i−1} + U⌋, so the number of
+/// such cells is within one of its expectation. Their uniforms within the non-zero part are stratified (Latin hypercube;
+/// McKay et al. 1979).
+pub fn draw_evenly(
+    n_cells: usize,
+    positive: impl Fn(usize) -> f64,
+    quantile: impl Fn(usize, f64) -> f64,
+    rng: &mut impl Rng,
+) -> Vec<(usize, f64)> {
+    let mut order: Vec<usize> = (0..n_cells).collect();
     order.shuffle(rng);
     let mut reached = rng.random::<f64>();
     let mut chosen = Vec::new();
     for cell in order {
         let before = reached.floor();
-        reached += 1.0 - laws[cell].zero_probability();
+        reached += positive(cell);
         if reached.floor() > before {
             chosen.push(cell);
         }
@@ -29,11 +45,7 @@ pub(super) fn draw(laws: &[CountLaw], rng: &mut impl Rng) -> Vec<(usize, f64)> {
     chosen
         .into_iter()
         .zip(strata)
-        .map(|(cell, stratum)| {
-            let zero = laws[cell].zero_probability();
-            let within = (stratum as f64 + rng.random::<f64>()) / n;
-            (cell, laws[cell].quantile(zero + (1.0 - zero) * within).max(1.0))
-        })
+        .map(|(cell, stratum)| (cell, quantile(cell, (stratum as f64 + rng.random::<f64>()) / n).max(1.0)))
         .collect()
 }
 

@@ -31,6 +31,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+pub use draws::draw_evenly;
 pub use law::CountLaw;
 pub use params::GeneDecoderParams;
 

@@ -12,8 +12,11 @@ use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
 use crate::models::coordinates::Coordinates;
+use crate::models::counts::CountLikelihood;
+use crate::models::cpa::CpaParams;
 use crate::models::guide::Centre;
 use crate::models::registry::{Choices, Has, Method};
+use crate::models::scvi::ScviParams;
 use crate::models::source::Source;
 use crate::training::TrainingParams;
 use crate::{Error, Result};
@@ -46,7 +49,7 @@ pub struct FitParams {
     pub coordinates: Option<Coordinates>,
     /// Whether that estimate is told to the network in numbers.
     pub inputs: bool,
-    /// Where flows start.
+    /// What cells are made from: where flows start, or what latents are (scvi).
     pub source: Source,
     /// How source points are paired with cells; the variants of cfm have their own.
     pub coupling: Option<Coupling>,
@@ -78,6 +81,14 @@ pub struct FitParams {
     pub condition_dropout: f64,
     /// Weight of the variational decoder's divergence (calmflow).
     pub beta: Option<f64>,
+    /// The law of a count (scvi, cpa).
+    pub likelihood: Option<CountLikelihood>,
+    /// Numbers of a latent (scvi, cpa).
+    pub latent: Option<usize>,
+    /// How much the encoder minds what the adversaries know (cpa).
+    pub adversary: Option<f64>,
+    /// Weight of the penalty on the slopes of the adversaries (cpa).
+    pub penalty: Option<f64>,
     /// Cells per training step.
     pub cells_per_step: Option<usize>,
     /// Conditions per training step.
@@ -133,6 +144,10 @@ impl Default for FitParams {
             evidence: false,
             condition_dropout: 0.0,
             beta: None,
+            likelihood: None,
+            latent: None,
+            adversary: None,
+            penalty: None,
             cells_per_step: None,
             prompts_per_step: None,
             learning_rate: None,
@@ -160,6 +175,8 @@ impl FitParams {
             Method::Cfm => Choices::Cfm(self.cfm(Variant::Cfm)?),
             Method::CfmOt => Choices::Cfm(self.cfm(Variant::CfmOt)?),
             Method::CfmSb => Choices::Cfm(self.cfm(Variant::CfmSb)?),
+            Method::Scvi => Choices::Scvi(self.scvi()),
+            Method::Cpa => Choices::Cpa(self.cpa()),
             Method::ControlMean
             | Method::PerturbedMean
             | Method::Additive
@@ -175,7 +192,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 33] {
+    fn made(&self) -> [(&'static str, Has, bool); 37] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -191,10 +208,10 @@ impl FitParams {
             ("validation-split", Has::Training, self.validation_split),
             ("checkpoint-every", Has::Training, self.checkpoint_every != own.checkpoint_every),
             ("prompt", Has::Flow, self.prompt.is_some()),
-            ("centre", Has::Flow, self.centre != own.centre),
+            ("centre", Has::Estimate, self.centre != own.centre),
             ("coordinates", Has::Flow, self.coordinates.is_some()),
-            ("no-inputs", Has::Flow, self.inputs != own.inputs),
-            ("source", Has::Flow, self.source != own.source),
+            ("no-inputs", Has::Estimate, self.inputs != own.inputs),
+            ("source", Has::Source, self.source != own.source),
             ("coupling", Has::Flow, self.coupling.is_some()),
             ("sigma", Has::Flow, self.sigma.is_some()),
             ("condition-dropout", Has::Flow, self.condition_dropout != own.condition_dropout),
@@ -211,6 +228,10 @@ impl FitParams {
             ("history-noise", Has::LanguageModel, self.history_noise.is_some()),
             ("evidence", Has::LanguageModel, self.evidence),
             ("beta", Has::LanguageModel, self.beta.is_some()),
+            ("likelihood", Has::Counts, self.likelihood.is_some()),
+            ("latent", Has::Counts, self.latent.is_some()),
+            ("adversary", Has::Adversary, self.adversary.is_some()),
+            ("penalty", Has::Adversary, self.penalty.is_some()),
         ]
     }
 
@@ -221,6 +242,10 @@ impl FitParams {
         let reason = match needs {
             Has::Training => "is a closed form and trains nothing; leave it away",
             Has::Flow => "is no flow and has none; leave it away",
+            Has::Estimate => "is told no estimate; leave it away",
+            Has::Source => "has no choice of it; leave it away",
+            Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
+            Has::Adversary => "has none; leave it away, or fit with --method cpa",
             Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
         };
         refuse(name, "given", &format!("method `{}` {reason}", self.method.name()))
@@ -296,6 +321,40 @@ impl FitParams {
             n_prompts: self.prompts_per_step.unwrap_or(own.n_prompts),
             ..own
         })
+    }
+
+    /// The estimate that methods on counts are told in numbers: they measure no cells from it.
+    fn told_centre(&self) -> Centre {
+        if self.inputs { self.centre } else { Centre::None }
+    }
+
+    fn scvi(&self) -> ScviParams {
+        let own = ScviParams::default();
+        ScviParams {
+            likelihood: self.likelihood.unwrap_or(own.likelihood),
+            centre: self.told_centre(),
+            source: self.source,
+            n_latent: self.latent.unwrap_or(own.n_latent),
+            width: self.width.unwrap_or(own.width),
+            n_layers: self.layers.unwrap_or(own.n_layers),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            ..own
+        }
+    }
+
+    fn cpa(&self) -> CpaParams {
+        let own = CpaParams::default();
+        CpaParams {
+            likelihood: self.likelihood.unwrap_or(own.likelihood),
+            centre: self.told_centre(),
+            n_latent: self.latent.unwrap_or(own.n_latent),
+            width: self.width.unwrap_or(own.width),
+            n_layers: self.layers.unwrap_or(own.n_layers),
+            adversary: self.adversary.unwrap_or(own.adversary),
+            penalty: self.penalty.unwrap_or(own.penalty),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            ..own
+        }
     }
 
     /// The choices of the training; the number of steps is 0 where a budget decides it, the learning rate where nothing is trained.
