@@ -50,6 +50,8 @@ pub enum Has {
     Training,
     /// A flow: a source, a path, a prompt, a centre.
     Flow,
+    /// A score beside the velocity.
+    Score,
     /// A causal language model.
     LanguageModel,
 }
@@ -74,6 +76,7 @@ impl Method {
         match what {
             Has::Training => self.closed_form().is_none(),
             Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
+            Has::Score => self == Self::CfmSb,
             Has::LanguageModel => self == Self::Calmflow,
         }
     }
