@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Exit with status 0 even if conditions or metrics have no value; a stage that failed never is accepted.
     #[arg(long)]
     allow_missing: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "How the screen is prepared, and what is held out")]
     preprocess: Choices,
 }
 

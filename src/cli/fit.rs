@@ -78,6 +78,9 @@ struct Choices {
     /// with cfm-sb, else 0].
     #[arg(long, value_name = "SIGMA")]
     sigma: Option<f32>,
+    /// Learn the score beside the velocity, for predict --solver sde:100 (cfm-sb).
+    #[arg(long)]
+    score: bool,
     /// Probability with which a condition is hidden in training; `predict --guidance` needs it, 0.1 is usual.
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     condition_dropout: f64,
@@ -199,6 +202,7 @@ impl Arguments {
             trajectories: calmflow.trajectories,
             mixture_components: calmflow.mixture_components,
             sigma: choices.sigma,
+            score: choices.score,
             window: calmflow.window,
             history_noise: calmflow.history_noise,
             evidence: calmflow.evidence,

@@ -37,7 +37,8 @@ pub struct Arguments {
     /// of controls (1) [default: 0.5 for calmflow's mixture, 0 otherwise].
     #[arg(long, value_name = "SHARE")]
     anchor: Option<f32>,
-    /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps [default: dopri5].
+    /// How the velocity of a cfm is followed: dopri5, heun:N or euler:N with N steps, or, fitted with --score,
+    /// sde:N along the stochastic equation [default: dopri5].
     #[arg(long, value_name = "SOLVER", value_parser = solver)]
     solver: Option<Solver>,
     /// Where the network is computed.
@@ -88,7 +89,7 @@ impl Arguments {
     }
 }
 
-/// `dopri5`, `dopri5:TOLERANCE`, `heun:STEPS` or `euler:STEPS`.
+/// `dopri5`, `dopri5:TOLERANCE`, `heun:STEPS`, `euler:STEPS` or `sde:STEPS`.
 fn solver(text: &str) -> Result<Solver, String> {
     let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
     let steps = || match number.and_then(|number| number.parse::<usize>().ok()) {
@@ -101,7 +102,8 @@ fn solver(text: &str) -> Result<Solver, String> {
         ("dopri5", _) => Err("write `dopri5` or `dopri5:TOLERANCE` with a tolerance above zero".into()),
         ("heun", _) => Ok(Solver::Heun { n_steps: steps()? }),
         ("euler", _) => Ok(Solver::Euler { n_steps: steps()? }),
-        _ => Err(format!("`{name}` is no solver; use dopri5, heun:N or euler:N")),
+        ("sde", _) => Ok(Solver::EulerMaruyama { n_steps: steps()? }),
+        _ => Err(format!("`{name}` is no solver; use dopri5, heun:N, euler:N or sde:N")),
     }
 }
 

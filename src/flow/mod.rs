@@ -7,8 +7,9 @@ pub mod path;
 pub mod coupling;
 pub mod velocity;
 pub mod ode;
+pub mod sde;
 
 pub use coupling::Coupling;
 pub use ode::Solver;
 pub use path::Path;
-pub use velocity::Spread;
+pub use velocity::{Points, Spread};

@@ -12,7 +12,7 @@ pub type Velocity<'a> = dyn Fn(f32, &Array2<f32>) -> Result<Array2<f32>> + 'a;
 /// Evaluations after which an adaptive solver gives up.
 const MOST_EVALUATIONS: usize = 20_000;
 
-/// How an ordinary differential equation is solved.
+/// How a velocity is followed: as an ordinary differential equation, or as the stochastic one with the same marginal laws.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Solver {
@@ -32,6 +32,11 @@ pub enum Solver {
         /// τ, for absolute and relative errors alike.
         tolerance: f32,
     },
+    /// The stochastic equation, in steps of equal length ([`super::sde::euler_maruyama`]); it needs the score.
+    EulerMaruyama {
+        /// Steps of equal length.
+        n_steps: usize,
+    },
 }
 
 impl Default for Solver {
@@ -45,7 +50,7 @@ impl Solver {
     /// [`Error::InvalidParameter`] for a value that cannot work.
     pub fn check(self) -> Result<()> {
         match self {
-            Self::Euler { n_steps: 0 } | Self::Heun { n_steps: 0 } => {
+            Self::Euler { n_steps: 0 } | Self::Heun { n_steps: 0 } | Self::EulerMaruyama { n_steps: 0 } => {
                 refuse("solver-steps", "0", "it must be above zero")
             }
             Self::Dopri5 { tolerance } if !(tolerance > 0.0 && tolerance.is_finite()) => {
@@ -55,10 +60,10 @@ impl Solver {
         }
     }
 
-    /// Carries points from t = 0 to t = 1: (n_points, n_dims) → the same.
+    /// Carries points from t = 0 to t = 1 along an ordinary differential equation: (n_points, n_dims) → the same.
     ///
     /// # Errors
-    /// Those of the field; [`Error::Backend`] if the adaptive solver does not reach the end.
+    /// [`Error::InvalidParameter`] for a stochastic solver; those of the field; [`Error::Backend`] if the adaptive solver does not reach the end.
     pub fn solve(self, start: Array2<f32>, velocity: &Velocity<'_>) -> Result<Array2<f32>> {
         match self {
             Self::Euler { n_steps } => fixed(start, n_steps, |t, step, x| Ok(x + &(velocity(t, x)? * step))),
@@ -68,6 +73,7 @@ impl Solver {
                 Ok(x + &((first + second) * (0.5 * step)))
             }),
             Self::Dopri5 { tolerance } => adaptive(start, tolerance, velocity),
+            Self::EulerMaruyama { .. } => refuse("solver", "sde", "a velocity alone has no stochastic equation"),
         }
     }
 }

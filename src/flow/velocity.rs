@@ -24,6 +24,16 @@ pub enum Spread {
     },
 }
 
+/// Points on paths: each (n_cells, n_dims).
+pub struct Points {
+    /// x_t.
+    pub xt: Array2<f32>,
+    /// u_t.
+    pub ut: Array2<f32>,
+    /// ε, with x_t = μ_t + σ_t ε.
+    pub noise: Array2<f32>,
+}
+
 impl Spread {
     /// The σ of the law.
     pub fn sigma(self) -> f32 {
@@ -56,24 +66,34 @@ impl Spread {
 
     /// Draws x_t and gives u_t for every pair, each at its own time.
     ///
-    /// **Shapes** `x0`, `x1`: (n_cells, n_dims); `times`: (n_cells) → two of (n_cells, n_dims).
-    pub fn draw(
-        self,
-        x0: ArrayView2<f32>,
-        x1: ArrayView2<f32>,
-        times: &[f32],
-        rng: &mut ChaCha8Rng,
-    ) -> (Array2<f32>, Array2<f32>) {
-        let (mut xt, mut ut) = (Array2::zeros(x0.dim()), Array2::zeros(x0.dim()));
-        let rows = xt.rows_mut().into_iter().zip(ut.rows_mut()).zip(x0.rows().into_iter().zip(x1.rows()));
-        for (((mut xt, mut ut), (x0, x1)), &t) in rows.zip(times) {
-            let is_noisy = self.at(t) > 0.0;
-            for ((xt, ut), (x0, x1)) in xt.iter_mut().zip(&mut ut).zip(x0.iter().zip(x1)) {
-                let noise: f32 = if is_noisy { StandardNormal.sample(rng) } else { 0.0 };
-                (*xt, *ut) = self.point(t, *x0, *x1, noise);
+    /// **Shapes** `x0`, `x1`: (n_cells, n_dims); `times`: (n_cells).
+    pub fn draw(self, x0: ArrayView2<f32>, x1: ArrayView2<f32>, times: &[f32], rng: &mut ChaCha8Rng) -> Points {
+        let mut noise = Array2::zeros(x0.dim());
+        for (mut noise, &t) in noise.rows_mut().into_iter().zip(times) {
+            if self.at(t) > 0.0 {
+                noise.iter_mut().for_each(|noise| *noise = StandardNormal.sample(rng));
             }
         }
-        (xt, ut)
+        let (mut xt, mut ut) = (Array2::zeros(x0.dim()), Array2::zeros(x0.dim()));
+        for (row, &t) in times.iter().enumerate() {
+            for column in 0..x0.ncols() {
+                let at = [row, column];
+                (xt[at], ut[at]) = self.point(t, x0[at], x1[at], noise[at]);
+            }
+        }
+        Points { xt, ut, noise }
+    }
+
+    /// λ_t = 2σ_t/σ², which weighs (σ²/2)∇log p(x_t) so that its target is the noise with unit variance (Tong et al. 2023,
+    /// arXiv 2307.03672, [SF]²M): λ_t (σ²/2)∇log p(x_t | x0, x1) = −ε.
+    pub fn weight_of_score(self, t: f32) -> f32 {
+        2.0 * self.at(t) / (self.sigma().powi(2) + LEAST)
+    }
+
+    /// For independent x0 ~ N(0, 1) and x1 ~ N(m, 1), ∇log p(x_t) = −(x_t − t m)/Var(x_t): returns (1/Var, t/Var).
+    pub fn gaussian_score(self, t: f32) -> (f32, f32) {
+        let precision = 1.0 / (t * t + (1.0 - t) * (1.0 - t) + self.at(t).powi(2));
+        (precision, t * precision)
     }
 
     /// The posterior mean of u_t for independent x0, x1 ~ N(0, 1) is c x_t, with c = Cov(u_t, x_t)/Var(x_t); returns
@@ -105,8 +125,8 @@ mod tests {
             for t in [0.15_f32, 0.4, 0.8] {
                 let at = |t: f32| spread.draw(x0.view(), x1.view(), &[t], &mut ChaCha8Rng::seed_from_u64(4));
                 let step = 5e-3;
-                let slope = (at(t + step).0 - at(t - step).0) / (2.0 * step);
-                let gap = (slope - at(t).1).iter().fold(0.0_f32, |most, gap| most.max(gap.abs()));
+                let slope = (at(t + step).xt - at(t - step).xt) / (2.0 * step);
+                let gap = (slope - at(t).ut).iter().fold(0.0_f32, |most, gap| most.max(gap.abs()));
                 assert!(gap < 2e-3, "{spread:?} {t}: {gap}");
             }
         }
@@ -123,7 +143,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for spread in SPREADS {
             for t in [0.2_f32, 0.7] {
-                let (xt, ut) = spread.draw(x0.view(), x1.view(), &vec![t; n], &mut rng);
+                let Points { xt, ut, noise } = spread.draw(x0.view(), x1.view(), &vec![t; n], &mut rng);
                 let (xt, ut) = (xt.mapv(f64::from), ut.mapv(f64::from));
                 let (x_mean, u_mean) = (xt.mean().unwrap(), ut.mean().unwrap());
                 let covariance = ((&xt - x_mean) * (&ut - u_mean)).mean().unwrap();
@@ -132,6 +152,12 @@ mod tests {
                 assert!((slope - f64::from(expected)).abs() < 0.02, "{spread:?} {t}: {slope} {expected}");
                 let constant = u_mean - slope * x_mean;
                 assert!((constant - 1.5 * f64::from(rest)).abs() < 0.03, "{spread:?} {t}: {constant} {rest}");
+                // σ_t ∇log p is the regression of −ε.
+                let variance = (&xt - x_mean).mapv(|x| x * x).mean().unwrap();
+                let slope = (noise.mapv(f64::from) * (&xt - x_mean)).mean().unwrap() / variance;
+                let (precision, of_mean) = spread.gaussian_score(t);
+                assert!((slope - f64::from(spread.at(t) * precision)).abs() < 0.02, "{spread:?} {t}: {slope}");
+                assert!((of_mean / precision - t).abs() < 1e-6);
             }
         }
     }

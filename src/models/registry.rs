@@ -61,6 +61,8 @@ pub enum Has {
     Estimate,
     /// A choice of what cells are made from.
     Source,
+    /// A score beside the velocity.
+    Score,
     /// A causal language model.
     LanguageModel,
     /// A law of counts, and latents that it is decoded from.
@@ -93,6 +95,7 @@ impl Method {
             Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
             Has::Estimate => self.has(Has::Flow) || self.has(Has::Counts),
             Has::Source => self == Self::Scvi || self.has(Has::Flow),
+            Has::Score => self == Self::CfmSb,
             Has::LanguageModel => self == Self::Calmflow,
             Has::Counts => matches!(self, Self::Scvi | Self::Cpa),
             Has::Adversary => self == Self::Cpa,

@@ -130,9 +130,9 @@ pub(super) fn check_going_on<F: Fitting>(objective: impl Fn() -> F) {
 }
 
 /// The pair has cells in both groups and none between, with the right mean and spread; a seed gives the same cells.
-pub(super) fn check_two_modes(model: &dyn FittedFlow) {
+pub(super) fn check_two_modes(model: &dyn FittedFlow, draws: Draws) {
     let name = model.name();
-    let generate = || model.generate(&condition("B+A"), 600, Draws::default(), 11).unwrap();
+    let generate = || model.generate(&condition("B+A"), 600, draws, 11).unwrap();
     let points = generate();
     assert_eq!(points, generate());
     let first = points.column(0);

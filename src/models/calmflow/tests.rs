@@ -100,7 +100,7 @@ fn the_mixture_learns_a_law_with_two_modes_and_a_seed_gives_the_same_cells() {
     };
     let objective = objective(params);
     trial::train(&objective, 1500);
-    trial::check_two_modes(&objective.to_model().unwrap());
+    trial::check_two_modes(&objective.to_model().unwrap(), Draws::default());
 }
 
 #[test]

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 use ndarray::{Array2, ArrayView2};
+use rand_chacha::ChaCha8Rng;
 
-use super::network::{Conditioning, Network};
+use super::network::{Conditioning, Fields, Network};
 use super::params::CfmParams;
 use crate::conditions::Condition;
 use crate::error::refuse;
+use crate::flow::Solver;
+use crate::flow::sde::euler_maruyama;
 use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
@@ -40,18 +43,32 @@ impl Cfm {
         Ok(Self { reader, params, tensors, networks })
     }
 
-    /// Carries source points along v_none + G (v_condition − v_none), G the guidance.
+    /// Carries source points along v_none + G (v_condition − v_none), G the guidance; or along the stochastic equation
+    /// dX = (v + (σ²/2)∇log p) dt + σ dW with the same marginal laws (Tong et al. 2023, arXiv 2307.03672), guided likewise.
     ///
     /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
-    fn solve(&self, network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws) -> Result<Vec<f32>> {
+    fn solve(
+        &self,
+        network: &Network,
+        told: &Told,
+        x0: ArrayView2<f32>,
+        draws: Draws,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<f32>> {
         let (n, n_dims) = x0.dim();
+        let solver = draws.solver.unwrap_or_default();
+        let is_stochastic = matches!(solver, Solver::EulerMaruyama { .. });
         let read = |told: &Told| network.read(&Prompts::new(&[told], self.reader.tokenizer.n_tokens(), vec![0; n])?);
         let conditioning = read(told)?;
         let none = if draws.guidance == 1.0 { None } else { Some(read(&self.reader.nothing())?) };
         let field = |t: f32, x: &Array2<f32>, conditioning: &Conditioning| {
-            let velocity = values(&network.velocity(x.view(), &vec![t; n], conditioning)?)?;
+            let Fields { velocity, score } = network.fields(x.view(), &vec![t; n], conditioning)?;
+            let drift = match score.filter(|_| is_stochastic) {
+                Some(score) => (velocity + score)?,
+                None => velocity,
+            };
             let shape = |source| Error::backend("collecting velocities", source);
-            Array2::from_shape_vec((n, n_dims), velocity).map_err(shape)
+            Array2::from_shape_vec((n, n_dims), values(&drift)?).map_err(shape)
         };
         let velocity = |t: f32, x: &Array2<f32>| {
             let own = field(t, x, &conditioning)?;
@@ -64,7 +81,13 @@ impl Cfm {
             }
         };
         let start = x0.mapv(|value| draws.temperature * value);
-        Ok(draws.solver.unwrap_or_default().solve(start, &velocity)?.into_iter().collect())
+        let end = match solver {
+            Solver::EulerMaruyama { n_steps } => {
+                euler_maruyama(start, n_steps, draws.temperature * self.params.sigma, &velocity, rng)?
+            }
+            _ => solver.solve(start, &velocity)?,
+        };
+        Ok(end.into_iter().collect())
     }
 }
 
@@ -85,7 +108,7 @@ impl FittedFlow for Cfm {
         &self.tensors
     }
 
-    /// The temperature scales the noise that the flow starts from.
+    /// The temperature scales the noise that the flow starts from, and that of a stochastic equation.
     fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Array2<f32>> {
         draws.check()?;
         draws.check_guidance(self.name(), self.params.condition_dropout)?;
@@ -94,8 +117,12 @@ impl FittedFlow for Cfm {
             let reason = format!("`{}` fitted with --source control draws no noise that could be scaled", self.name());
             return refuse("temperature", draws.temperature, &reason);
         }
-        let solve = |network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws, _: &mut _| {
-            self.solve(network, told, x0, draws)
+        if let Some(Solver::EulerMaruyama { n_steps }) = draws.solver.filter(|_| !self.params.score) {
+            let reason = format!("this `{}` has no score; fit it with --method cfm-sb --score", self.name());
+            return refuse("solver", format!("sde:{n_steps}"), &reason);
+        }
+        let solve = |network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut _| {
+            self.solve(network, told, x0, draws, rng)
         };
         let (reader, networks) = (&self.reader, &self.networks[..]);
         Generation { reader, networks, condition, multiple: 1, draws }.cells(n_cells, seed, solve)

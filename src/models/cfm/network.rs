@@ -53,6 +53,22 @@ pub(super) struct Network {
     blocks: Vec<Tensors>,
     last: Norm,
     output: Linear,
+    score: Option<ScoreHead>,
+}
+
+/// s(x, t) = (σ²/2)∇log p(x), from the same hidden numbers: s = h(x, t, condition) − (σ²/2)(g ⊙ x − t m(condition))/V_t, V_t
+/// the variance for Gaussian ends ([`Spread::gaussian_score`]).
+struct ScoreHead {
+    /// g: (n_dims).
+    gates: Tensor,
+    output: Linear,
+}
+
+/// What the network says of points: (n_points, n_dims) each.
+pub(super) struct Fields {
+    pub(super) velocity: Tensor,
+    /// (σ²/2)∇log p, where it is learned.
+    pub(super) score: Option<Tensor>,
 }
 
 impl Network {
@@ -73,6 +89,7 @@ impl Network {
             blocks,
             last: Norm::new(parameters, "last", width)?,
             output: Linear::new(parameters, "output", width, n_dims, 0.02)?,
+            score: params.score.then(|| ScoreHead::new(parameters, width, n_dims)).transpose()?,
         })
     }
 
@@ -88,18 +105,12 @@ impl Network {
         })
     }
 
-    /// The velocities of points at their times; groups of equal size belong to one condition each.
+    /// The fields at points and their times; groups of equal size belong to one condition each.
     ///
-    /// **Shapes** `points`: (n_points, n_dims); `times`: (n_points) → (n_points, n_dims).
-    pub(super) fn velocity(
-        &self,
-        points: ArrayView2<f32>,
-        times: &[f32],
-        conditioning: &Conditioning,
-    ) -> Result<Tensor> {
+    /// **Shapes** `points`: (n_points, n_dims); `times`: (n_points).
+    pub(super) fn fields(&self, points: ArrayView2<f32>, times: &[f32], conditioning: &Conditioning) -> Result<Fields> {
         let (n, n_dims) = points.dim();
         let mut rows = Vec::with_capacity(n * (n_dims + N_TIME));
-        let (mut skips, mut weights) = (Vec::with_capacity(n * n_dims), Vec::with_capacity(n));
         for (point, &t) in points.rows().into_iter().zip(times) {
             rows.extend(point);
             rows.push(t);
@@ -107,21 +118,56 @@ impl Network {
                 let (sin, cos) = (PI * wave as f32 * t).sin_cos();
                 [cos, sin]
             }));
-            let (slope, weight) = self.spread.gaussian(t);
-            skips.extend(point.iter().map(|value| slope * value));
-            weights.push(weight);
         }
         let mut x = self.first.forward(&Tensor::from_vec(rows, (n, n_dims + N_TIME), self.gates.device())?)?;
         for block in &self.blocks {
             x = perceptron(&x, Some((&conditioning.shift, &conditioning.of_group)), block)?;
         }
-        let free = self.output.forward(&self.last.forward(&x)?)?;
-        let skips = Tensor::from_vec(skips, (n, n_dims), self.gates.device())?.broadcast_mul(&self.gates)?;
+        let hidden = self.last.forward(&x)?;
         let per_group = n / conditioning.of_group.len();
         let of_point: Vec<u32> =
             conditioning.of_group.iter().flat_map(|&prompt| std::iter::repeat_n(prompt, per_group)).collect();
         let centres = conditioning.centre.index_select(&Tensor::from_vec(of_point, n, self.gates.device())?, 0)?;
-        let centres = centres.broadcast_mul(&Tensor::from_vec(weights, (n, 1), self.gates.device())?)?;
-        Ok(((free + skips)? + centres)?)
+        let at = Skips { points: points.view(), times, centres: &centres };
+        let skips = at.weighed(&self.gates, |t| self.spread.gaussian(t))?;
+        let velocity = (self.output.forward(&hidden)? + skips)?;
+        let half = 0.5 * self.spread.sigma().powi(2);
+        let of_head = |head: &ScoreHead| {
+            let skips = at.weighed(&head.gates, |t| {
+                let (precision, of_mean) = self.spread.gaussian_score(t);
+                (-half * precision, half * of_mean)
+            })?;
+            Ok::<_, Error>((head.output.forward(&hidden)? + skips)?)
+        };
+        Ok(Fields { velocity, score: self.score.as_ref().map(of_head).transpose()? })
+    }
+}
+
+impl ScoreHead {
+    fn new(parameters: &mut Parameters, width: usize, n_dims: usize) -> Result<Self> {
+        Ok(Self {
+            gates: parameters.tensor("score.gates", &[n_dims], Start::Ones)?,
+            output: Linear::new(parameters, "score.output", width, n_dims, 0.02)?,
+        })
+    }
+}
+
+/// Points and their conditions' centres, to be added past the network.
+struct Skips<'a> {
+    points: ArrayView2<'a, f32>,
+    times: &'a [f32],
+    /// (n_points, n_dims).
+    centres: &'a Tensor,
+}
+
+impl Skips<'_> {
+    /// a_t g ⊙ x + b_t m(condition): (n_points, n_dims), with (a_t, b_t) of each point's time.
+    fn weighed(&self, gates: &Tensor, weights: impl Fn(f32) -> (f32, f32)) -> Result<Tensor> {
+        let (slopes, of_centres): (Vec<f32>, Vec<f32>) = self.times.iter().map(|&t| weights(t)).unzip();
+        let rows = self.points.rows().into_iter().zip(slopes);
+        let points: Vec<f32> = rows.flat_map(|(point, slope)| point.into_iter().map(move |x| slope * x)).collect();
+        let points = Tensor::from_vec(points, self.points.dim(), gates.device())?.broadcast_mul(gates)?;
+        let of_centres = Tensor::from_vec(of_centres, (self.times.len(), 1), gates.device())?;
+        Ok((points + self.centres.broadcast_mul(&of_centres)?)?)
     }
 }

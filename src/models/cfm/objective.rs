@@ -1,16 +1,17 @@
 //! Fitting: the loss of a random minibatch.
 
 use candle_core::{Device, Tensor};
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::generate::Cfm;
-use super::network::Network;
+use super::network::{Fields, Network};
 use super::params::CfmParams;
 use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Template;
+use crate::flow::Points;
 use crate::language::parameters::Parameters;
 use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
@@ -81,15 +82,23 @@ impl Objective for CfmObjective {
 }
 
 impl CfmObjective {
-    /// The mean of (v_θ(x_t, t) − u_t)² over cells and dimensions, t ~ U(0, 1) for each cell.
+    /// The mean of (v_θ(x_t, t) − u_t)² over cells and dimensions, t ~ U(0, 1) for each cell; where the score is learned, plus
+    /// that of (λ_t s_θ(x_t, t) + ε)² ([`crate::flow::Spread::weight_of_score`]).
     fn loss_of(&self, network: &Network, minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let prompts = minibatch.prompts(self.reader.tokenizer.n_tokens(), minibatch.n_cells_each)?;
         let (n_cells, n_dims) = minibatch.x1.dim();
         let times: Vec<f32> = (0..n_cells).map(|_| rng.random()).collect();
-        let (xt, ut) = self.params.spread().draw(minibatch.x0.view(), minibatch.x1.view(), &times, rng);
-        let velocity = network.velocity(xt.view(), &times, &network.read(&prompts)?)?;
-        let target = Tensor::from_vec(ut.into_raw_vec_and_offset().0, (n_cells, n_dims), velocity.device())?;
-        Ok((velocity - target)?.sqr()?.mean_all()?)
+        let spread = self.params.spread();
+        let Points { xt, ut, noise } = spread.draw(minibatch.x0.view(), minibatch.x1.view(), &times, rng);
+        let Fields { velocity, score } = network.fields(xt.view(), &times, &network.read(&prompts)?)?;
+        let device = velocity.device();
+        let target =
+            |values: Array2<f32>| Tensor::from_vec(values.into_raw_vec_and_offset().0, (n_cells, n_dims), device);
+        let of_velocity = (&velocity - target(ut)?)?.sqr()?.mean_all()?;
+        let Some(score) = score else { return Ok(of_velocity) };
+        let weights: Vec<f32> = times.iter().map(|&t| spread.weight_of_score(t)).collect();
+        let weights = Tensor::from_vec(weights, (n_cells, 1), device)?;
+        Ok((of_velocity + (score.broadcast_mul(&weights)? + target(noise)?)?.sqr()?.mean_all()?)?)
     }
 }
 

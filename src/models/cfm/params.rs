@@ -63,6 +63,8 @@ pub struct CfmParams {
     pub width: usize,
     /// Residual blocks of the velocity field.
     pub n_layers: usize,
+    /// Whether the score is learned too, for the stochastic equation (`CfmSb`).
+    pub score: bool,
     /// σ of the conditional path; the data have unit standard deviation.
     pub sigma: f32,
     /// The probability with which a condition is hidden in training; guidance needs it above zero.
@@ -86,6 +88,7 @@ impl CfmParams {
             n_members: 1,
             width: 256,
             n_layers: 3,
+            score: false,
             sigma: 0.0,
             condition_dropout: 0.0,
             n_cells: 256,
@@ -149,6 +152,9 @@ impl CfmParams {
         check_dropout(self.condition_dropout)?;
         if self.variant == Variant::CfmSb && self.sigma == 0.0 {
             return refuse("sigma", "0", "`cfm-sb` needs it above zero; without noise it is `cfm-ot`");
+        }
+        if self.score && self.variant != Variant::CfmSb {
+            return refuse("score", "given", "only the bridge of `cfm-sb` has a stochastic equation");
         }
         Ok(())
     }

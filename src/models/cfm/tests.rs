@@ -36,7 +36,8 @@ fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
         (Variant::CfmOt, Centre::Interaction, Source::Control),
         (Variant::CfmSb, Centre::None, Source::Noise),
     ] {
-        trial::check_gradients(&objective(CfmParams { centre, source, n_members: 2, ..params(variant) }));
+        let score = variant == Variant::CfmSb;
+        trial::check_gradients(&objective(CfmParams { centre, source, n_members: 2, score, ..params(variant) }));
     }
 }
 
@@ -53,8 +54,17 @@ fn a_variant_decides_coupling_and_path() {
 fn a_law_with_two_modes_is_learned_and_a_seed_gives_the_same_cells() {
     for variant in VARIANTS {
         let n_prompts = if variant == Variant::Cfm { 4 } else { 2 };
-        let objective = fitted(CfmParams { width: 48, n_cells: 128, n_prompts, ..params(variant) }, 1500);
-        trial::check_two_modes(&objective.to_model().unwrap());
+        let score = variant == Variant::CfmSb;
+        let objective = fitted(CfmParams { width: 48, n_cells: 128, n_prompts, score, ..params(variant) }, 1500);
+        let model = objective.to_model().unwrap();
+        trial::check_two_modes(&model, Draws::default());
+        let stochastic = Draws { solver: Some(Solver::EulerMaruyama { n_steps: 100 }), ..Draws::default() };
+        if score {
+            trial::check_two_modes(&model, stochastic);
+        } else {
+            let error = FittedFlow::generate(&model, &condition("A"), 3, stochastic, 0).unwrap_err().to_string();
+            assert!(error.contains("--score"), "{error}");
+        }
     }
 }
 

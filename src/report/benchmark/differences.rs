@@ -25,7 +25,7 @@ pub fn section(benchmark: &Benchmark) -> String {
     let reference = escape(&benchmark.reference);
     format!(
         "<section><h2>Differences to {reference}</h2><p>Each condition is compared with itself; below the mean difference \
-         stands its 95 % interval. <b>Better</b> and <b>worse</b> are said where the interval leaves zero out.</p>{}{}</section>",
+         stands its 95 % interval. <b>Better</b> and <b>worse</b> are said where the interval leaves zero out and six conditions stand behind it.</p>{}{}</section>",
         drawing(&rivals, &benchmark.reference),
         table(&rivals)
     )

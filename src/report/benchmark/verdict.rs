@@ -9,17 +9,20 @@ use crate::report::words;
 
 /// Cells that spread less than this share of the real ones have collapsed.
 const COLLAPSED: f64 = 0.2;
-/// With fewer conditions a percentile interval is too narrow to be taken at its word.
+/// With fewer conditions nothing is called significant: without any difference, five would agree in sign one time in sixteen,
+/// and then their interval leaves zero out.
+const FEWEST_CONDITIONS: usize = 6;
+/// With fewer conditions a percentile interval is still too narrow to be taken at its word.
 const FEW_CONDITIONS: usize = 10;
 
 /// How a method stands to the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stand {
-    /// The interval of the difference lies on the better side of zero.
+    /// The interval of the difference lies on the better side of zero, and conditions are many enough.
     Better,
-    /// It lies on the worse side.
+    /// It lies on the worse side, likewise.
     Worse,
-    /// It holds zero.
+    /// It holds zero, or conditions are too few.
     Undecided,
     /// There is none.
     Unknown,
@@ -27,6 +30,16 @@ pub(super) enum Stand {
 
 /// How a difference to the reference stands, for a metric with this direction.
 pub(super) fn stand(less_reference: Option<Estimate>, better: &str) -> Stand {
+    match side(less_reference, better) {
+        Stand::Better | Stand::Worse if less_reference.is_some_and(|less| less.n < FEWEST_CONDITIONS) => {
+            Stand::Undecided
+        }
+        side => side,
+    }
+}
+
+/// On which side of zero the interval lies, however many conditions it rests on.
+fn side(less_reference: Option<Estimate>, better: &str) -> Stand {
     let sign = match better {
         "lower" => 1.0,
         "higher" => -1.0,
@@ -73,6 +86,7 @@ pub fn verdict(benchmark: &Benchmark) -> Verdict {
     if n > 1 && !worse.is_empty() {
         sentences.push(format!("Significantly farther than {reference}: {}.", join(&worse)));
     }
+    sentences.extend(too_few(&rivals, reference, n));
     sentences.extend(direction(&rivals, reference));
     sentences.extend(collapsed(&rivals));
     if let Some(place) =
@@ -91,13 +105,36 @@ pub fn verdict(benchmark: &Benchmark) -> Verdict {
         true => "No held-out cell was trained on, as far as the files tell.".into(),
         false => "There is leakage: held-out conditions stand among training cells; see the audit.".into(),
     });
-    let few = if (2..FEW_CONDITIONS).contains(&n) { ", and rough, as there are few conditions" } else { "" };
+    let few = if (2..FEW_CONDITIONS).contains(&n) { " They are rough, as there are few conditions." } else { "" };
+    let strata = match benchmark.rows.iter().any(|one| !one.row.covariates.is_empty()) {
+        true => " A perturbation in several strata of covariates counts as several conditions.",
+        false => "",
+    };
     sentences.push(format!(
         "Intervals tell how far a mean would move if the conditions were drawn again. They are not corrected for the number of \
-         methods{few}."
+         methods.{few}{strata}"
     ));
     let tone = if benchmark.audit.is_clean() { tone } else { Tone::Worse };
     Verdict { tone, headline, sentences }
+}
+
+/// Why nothing is significant where there are too few conditions, and what the intervals say all the same.
+fn too_few(rivals: &[&Standing], reference: &str, n: usize) -> Option<String> {
+    if !(2..FEWEST_CONDITIONS).contains(&n) {
+        return None;
+    }
+    let less = |own: &Standing| own.places.get(FIRST).and_then(|place| place.less_reference);
+    let nearer: Vec<String> =
+        rivals.iter().filter(|own| side(less(own), "lower") == Stand::Better).map(|own| own.method.clone()).collect();
+    let nearer = match nearer.is_empty() {
+        true => String::new(),
+        false => format!(" The intervals that lie below {reference} all the same are those of {}.", join(&nearer)),
+    };
+    let chance = 1 << (n - 1);
+    Some(format!(
+        "Fewer than {FEWEST_CONDITIONS} conditions cannot show significance: without any difference, {n} of them agree in sign \
+         one time in {chance}.{nearer}"
+    ))
 }
 
 /// The nearest methods by the mean.
@@ -185,23 +222,32 @@ pub(super) mod tests {
         }
     }
 
-    const REFERENCE: (&str, &[f64]) = ("additive-shift", &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    const REFERENCE: (&str, &[f64]) = ("additive-shift", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
 
     #[test]
     fn what_varies_between_conditions_is_not_called_a_win() {
-        let found = verdict(&benchmark(&[("flow", &[0.5, 2.6, 2.2, 4.8, 4.6]), REFERENCE]));
+        let found = verdict(&benchmark(&[("flow", &[0.5, 2.6, 2.2, 4.8, 4.6, 6.1]), REFERENCE]));
         assert_eq!(
             found.headline,
-            "On these 5 held-out conditions no method beats additive-shift significantly (energy distance, paired 95 % \
+            "On these 6 held-out conditions no method beats additive-shift significantly (energy distance, paired 95 % \
              bootstrap intervals)."
         );
         assert_eq!(found.tone, Tone::Mixed);
-        let found = verdict(&benchmark(&[("flow", &[0.5, 1.6, 2.2, 3.8, 4.6]), REFERENCE]));
+        let found = verdict(&benchmark(&[("flow", &[0.5, 1.6, 2.2, 3.8, 4.6, 5.7]), REFERENCE]));
         assert!(found.headline.contains("flow beats additive-shift significantly"), "{}", found.headline);
         assert_eq!(found.tone, Tone::Better);
-        let found = verdict(&benchmark(&[("flow", &[1.5, 2.6, 3.2, 4.8, 5.6]), REFERENCE]));
+        let found = verdict(&benchmark(&[("flow", &[1.5, 2.6, 3.2, 4.8, 5.6, 6.7]), REFERENCE]));
         assert!(found.headline.contains("every other method is farther") && found.tone == Tone::Worse);
         assert!(found.sentences.iter().any(|one| one == "Significantly farther than additive-shift: flow."));
+    }
+
+    #[test]
+    fn five_conditions_that_agree_are_no_proof() {
+        let found = verdict(&benchmark(&[("flow", &[0.5, 1.6, 2.2, 3.8, 4.6]), ("additive-shift", &REFERENCE.1[..5])]));
+        assert!(found.headline.starts_with("On these 5 held-out conditions no method beats"), "{}", found.headline);
+        let text = found.sentences.join(" ");
+        assert!(text.contains("agree in sign one time in 16. The intervals that lie below additive-shift"), "{text}");
+        assert_eq!(found.tone, Tone::Mixed);
     }
 
     #[test]

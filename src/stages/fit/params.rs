@@ -71,6 +71,8 @@ pub struct FitParams {
     pub mixture_components: Option<usize>,
     /// Noise of the path between source and cell; 0 is the straight path.
     pub sigma: Option<f32>,
+    /// Whether the score is learned too, so that cells can be drawn by the stochastic equation (cfm-sb).
+    pub score: bool,
     /// Points in time that a token sees; all if absent (calmflow).
     pub window: Option<usize>,
     /// Noise on the states that the network reads while it is fitted (calmflow).
@@ -139,6 +141,7 @@ impl Default for FitParams {
             trajectories: None,
             mixture_components: None,
             sigma: None,
+            score: false,
             window: None,
             history_noise: None,
             evidence: false,
@@ -192,7 +195,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 37] {
+    fn made(&self) -> [(&'static str, Has, bool); 38] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -217,6 +220,7 @@ impl FitParams {
             ("condition-dropout", Has::Flow, self.condition_dropout != own.condition_dropout),
             ("members", Has::Flow, self.members.is_some()),
             ("prompts-per-step", Has::Flow, self.prompts_per_step.is_some()),
+            ("score", Has::Score, self.score),
             ("decoder", Has::LanguageModel, self.decoder.is_some()),
             ("prompt-use", Has::LanguageModel, self.prompt_use.is_some()),
             ("heads", Has::LanguageModel, self.heads.is_some()),
@@ -245,6 +249,7 @@ impl FitParams {
             Has::Estimate => "is told no estimate; leave it away",
             Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
             Has::Adversary => "has none; leave it away, or fit with --method cpa",
+            Has::Score => "has no stochastic equation; leave it away, or fit with --method cfm-sb",
             Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
         };
         refuse(name, "given", &format!("method `{}` {reason}", self.method.name()))
@@ -315,6 +320,7 @@ impl FitParams {
             width: self.width.unwrap_or(own.width),
             n_layers: self.layers.unwrap_or(own.n_layers),
             sigma: self.sigma.unwrap_or(own.sigma),
+            score: self.score,
             condition_dropout: self.condition_dropout,
             n_cells: self.cells_per_step.unwrap_or(own.n_cells),
             n_prompts: self.prompts_per_step.unwrap_or(own.n_prompts),
