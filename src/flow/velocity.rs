@@ -85,7 +85,7 @@ impl Spread {
     }
 
     /// λ_t = 2σ_t/σ², which weighs (σ²/2)∇log p(x_t) so that its target is the noise with unit variance (Tong et al. 2023,
-    /// arXiv 2307.03672, [SF]²M): λ_t (σ²/2)∇log p(x_t | x0, x1) = −ε.
+    /// arXiv 2307.03672, \[SF\]²M): λ_t (σ²/2)∇log p(x_t | x0, x1) = −ε.
     pub fn weight_of_score(self, t: f32) -> f32 {
         2.0 * self.at(t) / (self.sigma().powi(2) + LEAST)
     }
