@@ -45,6 +45,18 @@ need_python_packages() {
   "$python_home/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$1"
 }
 
+# Prints where a browser is; root installs one if there is none.
+find_browser() {
+  local round name
+  for round in first second; do
+    for name in chromium chromium-browser google-chrome; do
+      if command -v "$name"; then return; fi
+    done
+    if [ "$round" = second ] || [ "$(id -u)" -ne 0 ]; then return 1; fi
+    need_packages chromium || return 1
+  done
+}
+
 need_build_tools() {
   if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
   command -v cargo >/dev/null || fail "cargo is missing" "install Rust from your distribution or with rustup"

@@ -24,6 +24,12 @@ echo "cell-eval: its own numbers for the same cells"
 "$scflow" predict "$results/2-model" --holdout --cells 60 --seed 1 --quiet \
   --emit-as cell-eval --truth "$results/1-prepared.h5ad" --output "$results/cell-eval"
 "$python_home/bin/python" tests/python/cell_eval.py "$results/cell-eval" "$results/4-scores"
+if browser=$(find_browser); then
+  echo "browser: the pages"
+  "$python_home/bin/python" tests/python/browser.py "$browser" "$results/report.html" "$results/benchmark/report.html"
+else
+  echo "browser: none found (chromium or google-chrome), and no root to install one: the pages were not opened"
+fi
 echo "python: the notebooks"
 "$python_home/bin/python" tests/python/run_notebooks.py "$results"
 echo "all tests passed"
