@@ -195,6 +195,16 @@ fn values_that_could_not_be_computed_give_status_one_unless_they_are_allowed() {
     run("enough.h5ad", &[]).success();
     assert!(read("scores.csv").contains("collapse_index: no other condition with the same covariates"));
     assert!(read("intervals.csv").starts_with("stratum,method,metric,mean,mean_low,mean_high,mean_n_conditions,less_"));
+    // The table for MultiQC has the means of the summary, under the name of the folder.
+    let table: serde_json::Value = serde_json::from_str(&read("scflow_mqc.json")).unwrap();
+    let summary = read("summary.csv");
+    let [names, model] = [0, 1].map(|line| summary.lines().nth(line).unwrap().split(',').collect::<Vec<_>>());
+    assert_eq!(model[0], "model");
+    for metric in ["edist_l2", "std_ratio"] {
+        let place = names.iter().position(|name| *name == metric).unwrap();
+        assert_eq!(table["data"]["model | scores"][metric].as_f64().unwrap(), model[place].parse::<f64>().unwrap());
+        assert!(table["headers"][metric]["description"].as_str().unwrap().len() > 20);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::score_tables::{score_columns, write_intervals};
 use super::table::{self, Series};
-use super::{atomic, json};
+use super::{atomic, json, multiqc};
 use crate::Result;
 use crate::metrics::benchmark::{Benchmark, Cost, SeedRow};
 use crate::metrics::intervals::{Estimate, Interval};
@@ -15,7 +15,7 @@ pub const CONTENT: &str = "benchmark.json";
 const HINT: &str = "make this folder with `scflow benchmark`, and leave its files as they are";
 
 /// Writes `benchmark.json`, `scores.csv` (one row per method, held-out condition and seed), `leaderboard.csv` (one row per method),
-/// `intervals.csv` (strata too) and `costs.csv` (one row per method and seed).
+/// `intervals.csv` (strata too), `costs.csv` (one row per method and seed), and the leaderboard for MultiQC.
 ///
 /// # Errors
 /// Those of writing.
@@ -24,6 +24,13 @@ pub fn write(folder: &Path, benchmark: &Benchmark, intervals: &[Interval]) -> Re
     atomic::file(&folder.join("leaderboard.csv"), |path| write_leaderboard(path, benchmark))?;
     atomic::file(&folder.join("intervals.csv"), |path| write_intervals(path, intervals))?;
     atomic::file(&folder.join("costs.csv"), |path| write_costs(path, &benchmark.costs))?;
+    let means = |own: &Standing| {
+        let of_metric = |(metric, place): (&String, &Place)| (metric.clone(), place.mean.mean);
+        (own.method.clone(), own.places.iter().map(of_metric).collect())
+    };
+    let means: Vec<_> = benchmark.standings.iter().map(means).collect();
+    let run = multiqc::run_of(folder);
+    atomic::file(&folder.join(multiqc::NAME), |path| multiqc::write(path, &run, &means))?;
     atomic::file(&folder.join(CONTENT), |path| json::write(path, benchmark))
 }
 

@@ -6,6 +6,7 @@ pub mod atomic;
 pub mod json;
 pub mod table;
 pub mod history;
+pub mod multiqc;
 pub mod h5ad;
 pub mod score_tables;
 pub mod score_folder;

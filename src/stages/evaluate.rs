@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cells::{Cells, Value};
 use crate::io::table::{self, Series};
-use crate::io::{atomic, digest, h5ad, history, json, score_tables};
+use crate::io::{atomic, digest, h5ad, history, json, multiqc, score_tables};
 use crate::metrics::evaluation::{Choices, evaluate as compare};
 use crate::metrics::map::{CellMap, draw};
 use crate::metrics::predicted::Predicted;
@@ -122,9 +122,13 @@ pub fn write_folder(
     history: &BTreeMap<String, Vec<f64>>,
     provenance: &serde_json::Value,
 ) -> Result<()> {
+    let summary = summary::by_method(&scores.rows);
+    let means: Vec<_> = summary.iter().map(|(method, _, means)| (method.clone(), means.clone())).collect();
+    let run = multiqc::run_of(folder);
     atomic::folder(folder, |folder| {
         score_tables::write_scores(&folder.join("scores.csv"), &scores.rows)?;
-        score_tables::write_summary(&folder.join("summary.csv"), &summary::by_method(&scores.rows))?;
+        score_tables::write_summary(&folder.join("summary.csv"), &summary)?;
+        multiqc::write(&folder.join(multiqc::NAME), &run, &means)?;
         score_tables::write_intervals(&folder.join("intervals.csv"), &scores.intervals)?;
         table::write(&folder.join("umap.csv"), map_columns(map))?;
         history::write(&folder.join("history.csv"), history)?;
