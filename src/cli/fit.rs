@@ -88,13 +88,13 @@ struct Choices {
     /// theirs [default: 3 for calmflow with the mixture decoder, otherwise 1].
     #[arg(long, value_name = "N")]
     members: Option<usize>,
-    /// Cells per training step [default: 128; 256 with cfm].
+    /// Cells per training step [default: 128; 256 with cfm, 16 with scgpt].
     #[arg(long, value_name = "N")]
     cells_per_step: Option<usize>,
     /// Conditions per training step [default: 32; 8 where cells are paired by transport].
     #[arg(long, value_name = "N")]
     prompts_per_step: Option<usize>,
-    /// Peak learning rate [default: 2e-3; 1e-3 with cfm].
+    /// Peak learning rate [default: 2e-3; 1e-3 with cfm and scgpt].
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
     /// Weight decay.
@@ -114,6 +114,17 @@ struct Choices {
     calmflow: CalmFlowChoices,
     #[command(flatten)]
     counts: CountChoices,
+    #[command(flatten)]
+    scgpt: ScgptChoices,
+}
+
+/// The choices that only an scGPT has.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of --method scgpt")]
+struct ScgptChoices {
+    /// Genes of a cell that are read together, at random in training [default: 256].
+    #[arg(long, value_name = "N")]
+    genes_per_step: Option<usize>,
 }
 
 /// The choices that only methods on counts have.
@@ -144,7 +155,7 @@ struct CalmFlowChoices {
     /// How the prompt is used [default: sum with the mixture decoder, prefix with the variational one].
     #[arg(long, value_enum)]
     prompt_use: Option<PromptAs>,
-    /// Attention heads [default: 4].
+    /// Attention heads, also of scgpt [default: 4].
     #[arg(long, value_name = "N")]
     heads: Option<usize>,
     /// Steps of flow time [default: 2 with the mixture decoder, 15 with the variational one].
@@ -212,6 +223,7 @@ impl Arguments {
             latent: counts.latent,
             adversary: counts.adversary,
             penalty: counts.penalty,
+            genes_per_step: choices.scgpt.genes_per_step,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,

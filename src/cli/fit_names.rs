@@ -45,6 +45,8 @@ names! {
         Scvi => Method::Scvi,
         /// The compositional perturbation autoencoder, on counts.
         Cpa => Method::Cpa,
+        /// A transformer over genes, from control cells to perturbed ones.
+        Scgpt => Method::Scgpt,
         /// Every cell is the mean of the control cells.
         ControlMean => Method::ControlMean,
         /// Every cell is the mean of all perturbed cells.

@@ -33,6 +33,11 @@ impl TokenOrder {
 }
 
 impl Mask {
+    /// Every token sees every other.
+    pub fn none(n_tokens: usize) -> Self {
+        Self { n_tokens, visible: vec![true; n_tokens * n_tokens] }
+    }
+
     /// Every token sees itself and all before it.
     pub fn causal(n_tokens: usize) -> Self {
         let visible = (0..n_tokens * n_tokens).map(|place| place % n_tokens <= place / n_tokens).collect();

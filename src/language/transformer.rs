@@ -1,4 +1,4 @@
-//! A causal transformer over embedded tokens.
+//! A transformer over embedded tokens, causal or not as its mask says.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};

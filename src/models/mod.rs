@@ -28,4 +28,5 @@ pub mod gene_decoder;
 pub mod counts;
 pub mod scvi;
 pub mod cpa;
+pub mod scgpt;
 pub mod fitted;

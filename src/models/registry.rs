@@ -14,6 +14,7 @@ use super::method::{Begun, FittedMethod, Makes};
 use super::reader::Reader;
 use super::record::Record;
 use super::reference::nearest;
+use super::scgpt::{Scgpt, ScgptObjective, ScgptParams};
 use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
 use crate::conditions::prompt::Template;
@@ -36,6 +37,8 @@ pub enum Method {
     Scvi,
     /// The compositional perturbation autoencoder, on counts.
     Cpa,
+    /// A transformer over genes, from control cells to perturbed ones.
+    Scgpt,
     /// Every cell is the mean of the control cells.
     ControlMean,
     /// Every cell is the mean of all perturbed cells.
@@ -69,17 +72,22 @@ pub enum Has {
     Counts,
     /// Adversaries.
     Adversary,
+    /// Heads of an attention.
+    Attention,
+    /// Genes as tokens.
+    GeneTokens,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Calmflow,
         Self::Cfm,
         Self::CfmOt,
         Self::CfmSb,
         Self::Scvi,
         Self::Cpa,
+        Self::Scgpt,
         Self::ControlMean,
         Self::PerturbedMean,
         Self::Additive,
@@ -93,12 +101,14 @@ impl Method {
         match what {
             Has::Training => self.closed_form().is_none(),
             Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
-            Has::Estimate => self.has(Has::Flow) || self.has(Has::Counts),
+            Has::Estimate => self.has(Has::Flow) || self.has(Has::Counts) || self == Self::Scgpt,
             Has::Source => self == Self::Scvi || self.has(Has::Flow),
             Has::Score => self == Self::CfmSb,
             Has::LanguageModel => self == Self::Calmflow,
             Has::Counts => matches!(self, Self::Scvi | Self::Cpa),
             Has::Adversary => self == Self::Cpa,
+            Has::Attention => matches!(self, Self::Calmflow | Self::Scgpt),
+            Has::GeneTokens => self == Self::Scgpt,
         }
     }
 
@@ -111,7 +121,9 @@ impl Method {
             Self::Linear => ClosedForm::Linear,
             Self::AdditiveShift => ClosedForm::AdditiveShift,
             Self::InteractionShift => ClosedForm::InteractionShift,
-            Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb | Self::Scvi | Self::Cpa => return None,
+            Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb | Self::Scvi | Self::Cpa | Self::Scgpt => {
+                return None;
+            }
         })
     }
 
@@ -120,7 +132,7 @@ impl Method {
     pub fn learning_rate(self) -> Option<f64> {
         match self {
             Self::Calmflow | Self::Scvi | Self::Cpa => Some(2e-3),
-            Self::Cfm | Self::CfmOt | Self::CfmSb => Some(1e-3),
+            Self::Cfm | Self::CfmOt | Self::CfmSb | Self::Scgpt => Some(1e-3),
             _ => None,
         }
     }
@@ -134,6 +146,7 @@ impl Method {
             Self::CfmSb => Variant::CfmSb.name(),
             Self::Scvi => "scvi",
             Self::Cpa => "cpa",
+            Self::Scgpt => "scgpt",
             Self::ControlMean => ClosedForm::ControlMean.name(),
             Self::PerturbedMean => ClosedForm::PerturbedMean.name(),
             Self::Additive => ClosedForm::Additive.name(),
@@ -171,6 +184,8 @@ pub enum Choices {
     Scvi(ScviParams),
     /// Of a CPA.
     Cpa(CpaParams),
+    /// Of an scGPT.
+    Scgpt(ScgptParams),
     /// Of a closed form, which has none.
     ClosedForm(ClosedForm),
 }
@@ -184,6 +199,7 @@ impl Choices {
             Self::Cfm(params) => params.check(),
             Self::Scvi(params) => params.check(),
             Self::Cpa(params) => params.check(),
+            Self::Scgpt(params) => params.check(),
             Self::ClosedForm(_) => Ok(()),
         }
     }
@@ -195,6 +211,7 @@ impl Choices {
             Self::Cfm(params) => params.n_cells,
             Self::Scvi(params) => params.n_cells,
             Self::Cpa(params) => params.n_cells,
+            Self::Scgpt(params) => params.n_cells,
             Self::ClosedForm(_) => 0,
         }
     }
@@ -202,7 +219,7 @@ impl Choices {
     /// What the fitted method makes: with components, a fit needs a gene decoder too.
     pub fn makes(&self) -> Makes {
         match self {
-            Self::CalmFlow(_) | Self::Cfm(_) | Self::ClosedForm(_) => Makes::Components,
+            Self::CalmFlow(_) | Self::Cfm(_) | Self::Scgpt(_) | Self::ClosedForm(_) => Makes::Components,
             Self::Scvi(_) | Self::Cpa(_) => Makes::Counts,
         }
     }
@@ -223,6 +240,7 @@ impl Choices {
             }
             Self::Scvi(params) => Begun::Training(Box::new(ScviObjective::new(cells, params, seed, device)?)),
             Self::Cpa(params) => Begun::Training(Box::new(CpaObjective::new(cells, params, seed, device)?)),
+            Self::Scgpt(params) => Begun::Training(Box::new(ScgptObjective::new(cells, params, seed, device)?)),
             Self::ClosedForm(form) => Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, seed)?)),
         })
     }
@@ -252,6 +270,7 @@ pub fn restore(
             let params: CpaParams = choices(name, params)?;
             return Ok(Box::new(Cpa::new(params, Kept::take(&mut record, Cpa::n_numbers(&params), device)?)?));
         }
+        Method::Scgpt => return Ok(Box::new(Scgpt::take(choices(name, params)?, &mut record, device)?)),
         _ => {}
     }
     let reader = Reader::take(&mut record)?;

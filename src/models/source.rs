@@ -56,6 +56,11 @@ impl ControlCells {
         Self { by_covariates: rows.into_iter().map(cells).collect() }
     }
 
+    /// The number of control cells with the covariates of a condition.
+    pub fn n_cells(&self, condition: &Condition) -> usize {
+        self.by_covariates.get(&condition.covariates).map_or(0, Array2::nrows)
+    }
+
     /// Draws control cells with the covariates of a condition, without replacement until all were drawn, then anew:
     /// (n_cells, n_dims).
     ///

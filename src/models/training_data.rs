@@ -19,6 +19,8 @@ pub struct TrainingData<'a> {
     pub conditions: &'a [Condition],
     /// The counts, which stay in their file until they are asked for.
     pub counts: &'a dyn TrainingCounts,
+    /// The names of the genes, in the order of the counts: what perturbs a gene may bear its name.
+    pub genes: &'a [String],
     /// The principal component analysis of the screen.
     pub pca: &'a Pca,
     /// The sum to which counts are normalised before log1p.

@@ -61,7 +61,8 @@ impl TrainingCounts for NoCounts {
 /// Fits a closed form to cells as principal components.
 pub(super) fn begin(choices: Choices, cells: &Array2<f32>, conditions: &[Condition]) -> Box<dyn FittedMethod> {
     let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
-    let data = TrainingData { embedding: cells.view(), conditions, counts: &NoCounts, pca: &pca, target_sum: 1e4 };
+    let embedding = cells.view();
+    let data = TrainingData { embedding, conditions, counts: &NoCounts, genes: &[], pca: &pca, target_sum: 1e4 };
     match choices.begin(&data, template(), 0, &Device::Cpu).unwrap() {
         Begun::Fitted(method) => method,
         Begun::Training(_) => panic!("a closed form is not trained"),

@@ -38,6 +38,9 @@ pub fn fitted_method_explained(name: &str) -> &str {
         "cpa" => {
             "a compositional perturbation autoencoder: effects are added to a basal state that an adversary keeps free of them"
         }
+        "scgpt" => {
+            "a transformer over genes takes control cells to the mean that it expects of them once they are perturbed"
+        }
         "control-mean" => "every cell is the mean of the training control cells: no effect, no spread",
         "perturbed-mean" => "every cell is the mean of all perturbed training cells",
         "additive" => "every cell is the control mean plus the sum of the single effects",

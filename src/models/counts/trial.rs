@@ -72,11 +72,15 @@ pub(in crate::models) fn with_data<T>(work: impl FnOnce(&TrainingData) -> T) -> 
         let of = genes.iter().zip(values).filter(|(gene, _)| **gene as usize / 3 == direction);
         of.map(|(_, count)| (1.0 + 1e4 * count / counts.libraries[row] as f32).ln()).sum::<f32>()
     });
-    let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
+    let loadings = Array2::from_shape_fn((N_GENES, 3), |(gene, direction)| f32::from(u8::from(gene / 3 == direction)));
+    let pca = Pca { mean: vec![0.0; N_GENES], loadings, variance: vec![1.0; 3], variance_ratio: vec![0.3; 3] };
+    // A is a gene, B is none.
+    let genes: Vec<String> = (0..N_GENES).map(|gene| if gene == 1 { "A".into() } else { format!("g{gene}") }).collect();
     work(&TrainingData {
         embedding: embedding.view(),
         conditions: &conditions,
         counts: &counts,
+        genes: &genes,
         pca: &pca,
         target_sum: 1e4,
     })

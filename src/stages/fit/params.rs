@@ -16,6 +16,7 @@ use crate::models::counts::CountLikelihood;
 use crate::models::cpa::CpaParams;
 use crate::models::guide::Centre;
 use crate::models::registry::{Choices, Has, Method};
+use crate::models::scgpt::ScgptParams;
 use crate::models::scvi::ScviParams;
 use crate::models::source::Source;
 use crate::training::TrainingParams;
@@ -59,7 +60,7 @@ pub struct FitParams {
     pub width: Option<usize>,
     /// Blocks of the network.
     pub layers: Option<usize>,
-    /// Attention heads (calmflow).
+    /// Attention heads (calmflow, scgpt).
     pub heads: Option<usize>,
     /// Steps of flow time (calmflow).
     pub time_steps: Option<usize>,
@@ -91,6 +92,8 @@ pub struct FitParams {
     pub adversary: Option<f64>,
     /// Weight of the penalty on the slopes of the adversaries (cpa).
     pub penalty: Option<f64>,
+    /// Genes of a cell that are read together (scgpt).
+    pub genes_per_step: Option<usize>,
     /// Cells per training step.
     pub cells_per_step: Option<usize>,
     /// Conditions per training step.
@@ -151,6 +154,7 @@ impl Default for FitParams {
             latent: None,
             adversary: None,
             penalty: None,
+            genes_per_step: None,
             cells_per_step: None,
             prompts_per_step: None,
             learning_rate: None,
@@ -180,6 +184,7 @@ impl FitParams {
             Method::CfmSb => Choices::Cfm(self.cfm(Variant::CfmSb)?),
             Method::Scvi => Choices::Scvi(self.scvi()),
             Method::Cpa => Choices::Cpa(self.cpa()),
+            Method::Scgpt => Choices::Scgpt(self.scgpt()),
             Method::ControlMean
             | Method::PerturbedMean
             | Method::Additive
@@ -195,7 +200,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 38] {
+    fn made(&self) -> [(&'static str, Has, bool); 39] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -223,7 +228,7 @@ impl FitParams {
             ("score", Has::Score, self.score),
             ("decoder", Has::LanguageModel, self.decoder.is_some()),
             ("prompt-use", Has::LanguageModel, self.prompt_use.is_some()),
-            ("heads", Has::LanguageModel, self.heads.is_some()),
+            ("heads", Has::Attention, self.heads.is_some()),
             ("time-steps", Has::LanguageModel, self.time_steps.is_some()),
             ("spatial-tokens", Has::LanguageModel, self.spatial_tokens.is_some()),
             ("trajectories", Has::LanguageModel, self.trajectories.is_some()),
@@ -236,6 +241,7 @@ impl FitParams {
             ("latent", Has::Counts, self.latent.is_some()),
             ("adversary", Has::Adversary, self.adversary.is_some()),
             ("penalty", Has::Adversary, self.penalty.is_some()),
+            ("genes-per-step", Has::GeneTokens, self.genes_per_step.is_some()),
         ]
     }
 
@@ -249,6 +255,8 @@ impl FitParams {
             Has::Estimate => "is told no estimate; leave it away",
             Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
             Has::Adversary => "has none; leave it away, or fit with --method cpa",
+            Has::Attention => "has none; leave it away, or fit with --method calmflow or scgpt",
+            Has::GeneTokens => "has none; leave it away, or fit with --method scgpt",
             Has::Score => "has no stochastic equation; leave it away, or fit with --method cfm-sb",
             Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
         };
@@ -359,6 +367,20 @@ impl FitParams {
             penalty: self.penalty.unwrap_or(own.penalty),
             n_cells: self.cells_per_step.unwrap_or(own.n_cells),
             ..own
+        }
+    }
+
+    fn scgpt(&self) -> ScgptParams {
+        let own = ScgptParams::default();
+        ScgptParams {
+            centre: self.told_centre(),
+            transformer: TransformerParams {
+                width: self.width.unwrap_or(own.transformer.width),
+                n_layers: self.layers.unwrap_or(own.transformer.n_layers),
+                n_heads: self.heads.unwrap_or(own.transformer.n_heads),
+            },
+            n_genes: self.genes_per_step.unwrap_or(own.n_genes),
+            n_cells: self.cells_per_step.unwrap_or(own.n_cells),
         }
     }
 

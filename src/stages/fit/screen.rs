@@ -73,6 +73,7 @@ impl Screen {
             embedding: self.embedding.view(),
             conditions: &self.conditions,
             counts: self,
+            genes: &self.genes,
             pca: &self.pca,
             target_sum: self.settings.target_sum,
         }

@@ -1,0 +1,155 @@
+//! Fitting: the loss of random pairs on random genes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+use rand::SeedableRng;
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+
+use super::fitted::Scgpt;
+use super::kept::{Kept, Projection};
+use super::network::Network;
+use super::pairs::{Pair, PairedCells};
+use super::panel::Panel;
+use super::params::ScgptParams;
+use crate::cells::SparseMatrix;
+use crate::conditions::Condition;
+use crate::language::parameters::Parameters;
+use crate::models::counts::Told;
+use crate::models::guide::Guide;
+use crate::models::method::{FittedMethod, Fitting};
+use crate::models::reference::Choice;
+use crate::models::source::ControlCells;
+use crate::models::training_data::TrainingData;
+use crate::preprocess::normalize::log_normalize;
+use crate::training::optimizer::Slot;
+use crate::training::{Objective, Part, sum_of};
+use crate::{Error, Result};
+
+/// A minibatch is split into parts of this many pairs, each on a thread of its own.
+const PAIRS_PER_PART: usize = 4;
+/// At most this many control cells are kept per combination of covariates: they are held in all genes of the panel.
+const MOST_CONTROLS: usize = 512;
+
+/// An scGPT that is being fitted.
+pub struct ScgptObjective {
+    params: ScgptParams,
+    cells: PairedCells,
+    panel: Panel,
+    told: Told,
+    projection: Projection,
+    controls: ControlCells,
+    network: Network,
+    parameters: Parameters,
+    device: Device,
+}
+
+impl ScgptObjective {
+    /// Prepares the fit: the counts of all training cells are read, in sparse rows; the network is drawn on the device.
+    ///
+    /// # Errors
+    /// Those of [`ScgptParams::check`], of reading and of [`Told::fit`]; [`Error::TooFew`] if there are no genes, no
+    /// perturbations, or no control cells for some covariates.
+    pub fn new(data: &TrainingData, params: ScgptParams, seed: u64, device: &Device) -> Result<Self> {
+        params.check()?;
+        let (panel, columns) = Panel::of(data)?;
+        let rows: Vec<usize> = (0..data.conditions.len()).collect();
+        let counts = data.counts.rows(&rows)?.select_columns(&columns);
+        let expression = log_normalize(&counts, data.counts.library_sizes(), data.target_sum);
+        drop(counts);
+        let told = Told::fit(data.embedding, data.conditions, params.centre, seed)?;
+        if told.codes.components().is_empty() {
+            return Err(Error::TooFew {
+                what: "perturbations among the training cells".into(),
+                needed: 1,
+                got: 0,
+                hint: "hold out fewer conditions".into(),
+            });
+        }
+        let means = expression.column_means(&rows).into_iter().map(|mean| mean as f32).collect();
+        let controls = keep_controls(&expression, data.conditions, seed);
+        let projection = Projection::of(data.pca, &columns);
+        let mut parameters = Parameters::draw(seed, 0, device);
+        let network = Network::new(&mut parameters, &params, &panel, told.n_numbers(), means)?;
+        let cells = PairedCells::new(expression, data.conditions, &told, &panel)?;
+        let device = device.clone();
+        Ok(Self { params, cells, panel, told, projection, controls, network, parameters, device })
+    }
+
+    /// The model as it is now, for generation.
+    ///
+    /// # Errors
+    /// [`Error::BadValues`] if a weight is not finite.
+    pub(super) fn to_model(&self) -> Result<Scgpt> {
+        let kept = Kept {
+            panel: self.panel.clone(),
+            told: self.told.clone(),
+            projection: self.projection.clone(),
+            controls: self.controls.clone(),
+            tensors: self.parameters.copies()?,
+        };
+        Scgpt::new(self.params, kept)
+    }
+
+    /// The mean squared error of the pairs' genes.
+    fn loss_of(&self, pairs: &[Pair], genes: &[u32]) -> Result<Tensor> {
+        let (tokens, expected) = self.cells.tokens(pairs, genes);
+        let expected = Tensor::from_vec(expected, (pairs.len(), genes.len()), &self.device)?;
+        Ok((self.network.forward(&tokens, &self.device)? - expected)?.sqr()?.mean_all()?)
+    }
+}
+
+/// Control cells as they are read in generation, thinned where there are many.
+fn keep_controls(expression: &SparseMatrix, conditions: &[Condition], seed: u64) -> ControlCells {
+    let mut by_covariates = BTreeMap::<_, Vec<usize>>::new();
+    for (row, condition) in conditions.iter().enumerate().filter(|(_, one)| one.perturbation.is_control()) {
+        by_covariates.entry(&condition.covariates).or_default().push(row);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut kept = Vec::new();
+    for rows in by_covariates.into_values() {
+        match rows.len() <= MOST_CONTROLS {
+            true => kept.extend(rows),
+            false => kept.extend(sample(&mut rng, rows.len(), MOST_CONTROLS).into_iter().map(|place| rows[place])),
+        }
+    }
+    kept.sort_unstable();
+    let conditions: Vec<Condition> = kept.iter().map(|&row| conditions[row].clone()).collect();
+    // All of them are kept: they were thinned above.
+    ControlCells::fit(expression.select_rows(&kept).to_dense().view(), &conditions, 0)
+}
+
+impl Objective for ScgptObjective {
+    fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        sum_of(self.parts(rng)?)
+    }
+
+    fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
+        let (pairs, genes) = self.cells.draw(self.params.n_cells, self.params.n_genes, rng);
+        let genes = Arc::new(genes);
+        let part = |some: &[Pair]| -> Part<'_> {
+            let (some, genes, weight) = (some.to_vec(), genes.clone(), some.len() as f64 / pairs.len() as f64);
+            Box::new(move || Ok((self.loss_of(&some, &genes)? * weight)?))
+        };
+        Ok(pairs.chunks(PAIRS_PER_PART).map(part).collect())
+    }
+}
+
+impl Fitting for ScgptObjective {
+    /// Only what is multiplied with something decays: embeddings of genes and their means do not.
+    fn slots(&self) -> Vec<Slot> {
+        let decay = |name: &str| if name.ends_with(".weight") { 1.0 } else { 0.0 };
+        let slot = |(name, variable): &(String, Var)| Slot::new(name, variable, 1.0, decay(name));
+        self.parameters.variables.iter().map(slot).collect()
+    }
+
+    fn choice(&self) -> Option<&Choice> {
+        self.told.guide.as_ref().and_then(Guide::choice)
+    }
+
+    fn model(&self) -> Result<Box<dyn FittedMethod>> {
+        Ok(Box::new(self.to_model()?))
+    }
+}
