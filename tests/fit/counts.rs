@@ -12,7 +12,7 @@ fn fit_counts(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
 }
 
 /// The mean log1p expression of the cells that have these values in two columns.
-fn mean(cells: &Cells, perturbation: &str, cell_type: &str) -> Array1<f32> {
+pub(super) fn mean(cells: &Cells, perturbation: &str, cell_type: &str) -> Array1<f32> {
     let (perturbations, types) = (texts(cells, "perturbation"), texts(cells, "cell_type"));
     let rows: Vec<usize> =
         (0..cells.n_cells()).filter(|&row| perturbations[row] == perturbation && types[row] == cell_type).collect();
@@ -20,7 +20,7 @@ fn mean(cells: &Cells, perturbation: &str, cell_type: &str) -> Array1<f32> {
     cells.x.select_rows(&rows).to_dense().mean_axis(Axis(0)).unwrap()
 }
 
-fn correlation(one: &Array1<f32>, other: &Array1<f32>) -> f32 {
+pub(super) fn correlation(one: &Array1<f32>, other: &Array1<f32>) -> f32 {
     let centred = |values: &Array1<f32>| values - values.mean().unwrap();
     let (a, b) = (centred(one), centred(other));
     a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt()

@@ -14,6 +14,7 @@ mod screens;
 mod predictions;
 mod methods;
 mod counts;
+mod scgpt;
 mod cell_eval;
 mod device;
 mod validation;
