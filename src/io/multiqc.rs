@@ -34,7 +34,7 @@ pub fn write(path: &Path, run: &str, means: &[(String, BTreeMap<String, f64>)]) 
     };
     let headers: serde_json::Map<String, Value> = metrics.iter().enumerate().map(header).collect();
     let row = |(method, values): &(String, BTreeMap<String, f64>)| {
-        let told = metrics.iter().filter_map(|metric| Some((metric.name, values.get(metric.name)?)));
+        let told = metrics.iter().filter_map(|metric| Some((metric.name, *values.get(metric.name)?)));
         (format!("{method} | {run}"), told.collect::<BTreeMap<_, _>>())
     };
     let content = json!({
