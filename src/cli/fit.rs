@@ -94,7 +94,7 @@ struct Choices {
     /// Conditions per training step [default: 32; 8 where cells are paired by transport].
     #[arg(long, value_name = "N")]
     prompts_per_step: Option<usize>,
-    /// Peak learning rate [default: 2e-3; 1e-3 with cfm and scgpt].
+    /// Peak learning rate [default: 2e-3; 1e-3 with cfm].
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
     /// Weight decay.

@@ -131,8 +131,8 @@ impl Method {
     /// trained.
     pub fn learning_rate(self) -> Option<f64> {
         match self {
-            Self::Calmflow | Self::Scvi | Self::Cpa => Some(2e-3),
-            Self::Cfm | Self::CfmOt | Self::CfmSb | Self::Scgpt => Some(1e-3),
+            Self::Calmflow | Self::Scvi | Self::Cpa | Self::Scgpt => Some(2e-3),
+            Self::Cfm | Self::CfmOt | Self::CfmSb => Some(1e-3),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn fit_scgpt(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
     let input = prepared().to_str().unwrap();
-    let fixed = ["fit", input, "-o", output, "--method", "scgpt", "--width", "16", "--heads", "2", "--seed", "3"];
+    let fixed = ["fit", input, "-o", output, "--method", "scgpt", "--width", "32", "--heads", "2", "--seed", "3"];
     scflow(folder, &[&fixed[..], more].concat())
 }
 
@@ -12,7 +12,7 @@ fn fit_scgpt(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
 fn it_goes_from_fit_to_scores_and_knows_what_an_unseen_pair_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    ok(fit_scgpt(path, "model", &["--steps", "400", "--genes-per-step", "60", "--no-inputs"]));
+    ok(fit_scgpt(path, "model", &["--steps", "800", "--learning-rate", "3e-3", "--no-inputs"]));
     ok(scflow(path, &["predict", "model", "--holdout", "-p", "control", "--cells", "200", "-o", "cells.h5ad"]));
     let (made, real) = (h5ad::read(&path.join("cells.h5ad")).unwrap(), h5ad::read(prepared()).unwrap());
     assert!(made.layers["counts"].values().iter().all(|count| *count > 0.0 && count.fract() == 0.0));
