@@ -132,6 +132,7 @@ struct Screen {
     pca: Pca,
     target_sum: f64,
     counts: SparseMatrix,
+    genes: Vec<String>,
     library_sizes: Vec<f64>,
     covariates: Vec<String>,
 }
@@ -163,6 +164,7 @@ impl Screen {
             pca: prepared.pca().unwrap(),
             target_sum: prepared.settings.target_sum,
             counts: prepared.cells.layers["counts"].select_rows(&rows),
+            genes: prepared.cells.var.index.clone(),
             library_sizes: rows.iter().map(|&row| prepared.library_sizes().unwrap()[row]).collect(),
             covariates: prepared.settings.covariates.clone(),
         }
@@ -219,6 +221,7 @@ impl Screen {
             embedding: self.embedding.view(),
             conditions: &self.conditions,
             counts: self,
+            genes: &self.genes,
             pca: &self.pca,
             target_sum: self.target_sum,
         };
