@@ -3,7 +3,7 @@
 use hdf5::File;
 use hdf5::types::VarLenAscii;
 
-use super::encodings::{edited, put};
+use super::encodings::{close, edited, put};
 use super::*;
 
 /// The error of reading the file; it must be the user's to put right, and name the file.
@@ -52,7 +52,7 @@ fn another_kind_of_hdf5_file_is_named() {
     let of = |fill: &dyn Fn(&File)| {
         let file = File::create(&path).unwrap();
         fill(&file);
-        file.close().unwrap();
+        close(file, &path);
         error(&path).to_string()
     };
     assert!(of(&|_| ()).contains("holds nothing"));
