@@ -2,6 +2,7 @@
 
 mod every;
 mod params;
+mod choices;
 mod screen;
 mod checkpoint;
 mod train;
