@@ -1,11 +1,11 @@
 //! The door that every method comes through: what it does while it is fitted, and afterwards.
 
 use ndarray::Array2;
+use serde::Serialize;
 
 use super::guide::Guide;
 use super::record::Record;
 use super::reference::Choice;
-use crate::Result;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::embedding::pca::Pca;
@@ -14,6 +14,7 @@ use crate::flow::Solver;
 use crate::preprocess::normalize::log_normalize;
 use crate::training::Objective;
 use crate::training::optimizer::Slot;
+use crate::{Error, Result};
 
 /// How cells are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -139,6 +140,11 @@ pub trait FittedMethod: Send + Sync {
     /// [`crate::Error::UnknownName`] if a component or the covariates never occurred in training; those of [`Draws::check`];
     /// [`crate::Error::InvalidParameter`] for a way of drawing that the method does not have.
     fn make(&self, asked: &Asked) -> Result<Made>;
+}
+
+/// The choices of a method, for a file.
+pub(super) fn written(params: &impl Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(params).map_err(|source| Error::backend("writing the choices of a model", source))
 }
 
 /// What is asked of a fitted method: cells of one condition.

@@ -13,7 +13,7 @@ use crate::conditions::Condition;
 use crate::{Error, Result};
 
 /// At most this many control cells are kept per combination of covariates.
-const MOST_CELLS: usize = 4096;
+pub const MOST_CELLS: usize = 4096;
 
 type Covariates = BTreeMap<String, String>;
 
@@ -34,26 +34,44 @@ pub struct ControlCells {
     by_covariates: BTreeMap<Covariates, Array2<f32>>,
 }
 
+/// The places of the control cells among all, in rising order; of those with the same covariates at most `most`, drawn with
+/// the seed.
+pub fn control_rows(conditions: &[Condition], most: usize, seed: u64) -> Vec<usize> {
+    let mut by_covariates = BTreeMap::<&Covariates, Vec<usize>>::new();
+    for (row, condition) in conditions.iter().enumerate().filter(|(_, one)| one.perturbation.is_control()) {
+        by_covariates.entry(&condition.covariates).or_default().push(row);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut kept = Vec::new();
+    for rows in by_covariates.into_values() {
+        match rows.len() <= most {
+            true => kept.extend(rows),
+            false => kept.extend(sample(&mut rng, rows.len(), most).into_iter().map(|place| rows[place])),
+        }
+    }
+    kept.sort_unstable();
+    kept
+}
+
 impl ControlCells {
     /// Keeps the control cells of training, thinned where there are very many.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     pub fn fit(embedding: ArrayView2<f32>, conditions: &[Condition], seed: u64) -> Self {
+        let rows = control_rows(conditions, MOST_CELLS, seed);
+        Self::of(embedding.select(Axis(0), &rows).view(), rows.iter().map(|&row| &conditions[row]))
+    }
+
+    /// Keeps all of these control cells.
+    ///
+    /// **Shapes** `cells`: (n_cells, n_dims); one condition per cell.
+    pub fn of<'a>(cells: ArrayView2<f32>, conditions: impl Iterator<Item = &'a Condition>) -> Self {
         let mut rows = BTreeMap::<Covariates, Vec<usize>>::new();
-        for (row, condition) in conditions.iter().enumerate().filter(|(_, one)| one.perturbation.is_control()) {
+        for (row, condition) in conditions.enumerate() {
             rows.entry(condition.covariates.clone()).or_default().push(row);
         }
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut thin = |rows: Vec<usize>| -> Vec<usize> {
-            if rows.len() <= MOST_CELLS {
-                return rows;
-            }
-            let mut kept = sample(&mut rng, rows.len(), MOST_CELLS).into_vec();
-            kept.sort_unstable();
-            kept.into_iter().map(|place| rows[place]).collect()
-        };
-        let cells = |(covariates, rows): (Covariates, Vec<usize>)| (covariates, embedding.select(Axis(0), &thin(rows)));
-        Self { by_covariates: rows.into_iter().map(cells).collect() }
+        let of = |(covariates, rows): (Covariates, Vec<usize>)| (covariates, cells.select(Axis(0), &rows));
+        Self { by_covariates: rows.into_iter().map(of).collect() }
     }
 
     /// The number of control cells with the covariates of a condition.

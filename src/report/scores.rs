@@ -130,16 +130,25 @@ fn condition_row(
         row.n_real,
         row.n_generated
     ));
+    let rivals: Vec<&ScoreRow> = group.iter().filter(|other| other.method != CEILING).copied().collect();
+    finish_row(cells, row, &rivals, metrics, first)
+}
+
+/// The row of a method on a condition: after its first cells those of the metrics, the best of all rivals marked. The
+/// `first` row of a condition stands apart.
+pub(super) fn finish_row(
+    mut cells: String,
+    row: &ScoreRow,
+    rivals: &[&ScoreRow],
+    metrics: &[&Metric],
+    first: bool,
+) -> String {
     let competes = row.method != CEILING;
     for metric in metrics {
-        let rivals: Vec<f64> = group
-            .iter()
-            .filter(|other| other.method != CEILING)
-            .filter_map(|other| other.values.get(&metric.name).copied())
-            .collect();
+        let others: Vec<f64> = rivals.iter().filter_map(|other| other.values.get(&metric.name).copied()).collect();
         let value = row.values.get(&metric.name).copied();
         let why = row.missing.get(&metric.name).or_else(|| row.undefined.get(&metric.name)).map(String::as_str);
-        cells.push_str(&cell(value, competes && is_best(value, &rivals, &metric.better), why));
+        cells.push_str(&cell(value, competes && is_best(value, &others, &metric.better), why));
     }
     let class = match (first, competes) {
         (true, true) => " class=\"first\"",

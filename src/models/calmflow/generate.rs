@@ -17,7 +17,7 @@ use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
 use crate::models::generation::Generation;
 use crate::models::members;
-use crate::models::method::Draws;
+use crate::models::method::{Draws, written};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::{Error, Result};
@@ -121,7 +121,7 @@ impl FittedFlow for CalmFlow {
     }
 
     fn params(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self.params).map_err(|source| Error::backend("writing the choices of a model", source))
+        written(&self.params)
     }
 
     fn reader(&self) -> &Reader {

@@ -17,7 +17,7 @@ use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
 use crate::models::generation::Generation;
 use crate::models::members;
-use crate::models::method::Draws;
+use crate::models::method::{Draws, written};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::models::source::Source;
@@ -97,7 +97,7 @@ impl FittedFlow for Cfm {
     }
 
     fn params(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self.params).map_err(|source| Error::backend("writing the choices of a model", source))
+        written(&self.params)
     }
 
     fn reader(&self) -> &Reader {

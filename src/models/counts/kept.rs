@@ -9,6 +9,7 @@ use super::codes::Codes;
 use super::data::Shape;
 use super::start::Depth;
 use super::told::Told;
+use crate::error::refuse;
 use crate::models::fitted_flow::WEIGHTS;
 use crate::models::method::Draws;
 use crate::models::record::Record;
@@ -99,10 +100,22 @@ pub fn check_draws(method: &str, draws: &Draws) -> Result<()> {
     ];
     match foreign.into_iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
-        Some((name, _)) => Err(Error::InvalidParameter {
-            name: name.into(),
-            value: "given".into(),
-            reason: format!("`{method}` is no flow and has none; leave it away, or fit with --method calmflow"),
-        }),
+        Some((name, _)) => {
+            let reason = format!("`{method}` is no flow and has none; leave it away, or fit with --method calmflow");
+            refuse(name, "given", &reason)
+        }
     }
+}
+
+/// The same, for a method that draws no noise either.
+///
+/// # Errors
+/// Those of [`check_draws`]; [`Error::InvalidParameter`] for a temperature.
+pub fn check_draws_without_noise(method: &str, draws: &Draws) -> Result<()> {
+    check_draws(method, draws)?;
+    if draws.temperature == 1.0 {
+        return Ok(());
+    }
+    let reason = format!("`{method}` draws no noise that could be scaled; leave it away");
+    refuse("temperature", draws.temperature, &reason)
 }

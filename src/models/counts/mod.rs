@@ -27,7 +27,7 @@ pub use codes::Codes;
 pub use data::{CountData, Shape, slots};
 pub use decoder::{CountDecoder, DecoderSizes};
 pub use encoded::EncodedControls;
-pub use kept::{Kept, check_draws};
+pub use kept::{Kept, check_draws, check_draws_without_noise};
 pub use layers::{Dropout, Stack};
 pub use likelihood::{CountLikelihood, Outputs, negative_log_likelihood};
 pub use start::{Depth, Start};

@@ -8,6 +8,7 @@ use crate::Result;
 use crate::conditions::Condition;
 use crate::models::coordinates::Coordinates;
 use crate::models::guide::{Centre, Guide};
+use crate::models::reference::Choice;
 
 /// Codes, and a guide whose inputs stand after them, unless a network is told codes only.
 #[derive(Debug, Clone)]
@@ -31,6 +32,11 @@ impl Told {
             _ => Some(Guide::fit(embedding, conditions, centre, Coordinates::Scaled, seed)?),
         };
         Ok(Self { codes: Codes::fit(conditions), guide })
+    }
+
+    /// The rule of combination that the estimate rests on, where one is told.
+    pub fn choice(&self) -> Option<&Choice> {
+        self.guide.as_ref().and_then(Guide::choice)
     }
 
     /// Numbers in all.

@@ -7,15 +7,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::network::Network;
 use super::params::CpaParams;
+use crate::Result;
 use crate::conditions::Condition;
 use crate::language::kernels::values;
 use crate::language::parameters::{Parameters, device_of};
-use crate::models::counts::{Kept, check_draws};
-use crate::models::guide::Guide;
-use crate::models::method::{Asked, FittedMethod, Made, Makes};
+use crate::models::counts::{Kept, check_draws_without_noise};
+use crate::models::method::{Asked, FittedMethod, Made, Makes, written};
 use crate::models::record::Record;
 use crate::models::reference::Choice;
-use crate::{Error, Result};
 
 /// The stream of random numbers that control cells are drawn from; genes take the first ones.
 const STREAM_OF_CONTROLS: u64 = u64::MAX - 1;
@@ -31,8 +30,8 @@ impl Cpa {
     /// Puts a model together from its parts.
     ///
     /// # Errors
-    /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices, or
-    /// control cells are absent.
+    /// [`crate::Error::MissingKey`], [`crate::Error::ShapeMismatch`] or [`crate::Error::BadValues`] if the weights do
+    /// not belong to the choices, or control cells are absent.
     pub fn new(params: CpaParams, kept: Kept) -> Result<Self> {
         kept.controls()?;
         let mut parameters = Parameters::take(kept.tensors.clone(), &device_of(&kept.tensors));
@@ -59,7 +58,7 @@ impl FittedMethod for Cpa {
     }
 
     fn params(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self.params).map_err(|source| Error::backend("writing the choices of a model", source))
+        written(&self.params)
     }
 
     fn record(&self) -> Result<Record> {
@@ -71,19 +70,12 @@ impl FittedMethod for Cpa {
     }
 
     fn choice(&self) -> Option<&Choice> {
-        self.kept.shape.told.guide.as_ref().and_then(Guide::choice)
+        self.kept.shape.told.choice()
     }
 
     /// Basal states are those of control cells and draw no noise that a temperature could scale.
     fn make(&self, asked: &Asked) -> Result<Made> {
-        check_draws(self.name(), &asked.draws)?;
-        if asked.draws.temperature != 1.0 {
-            return Err(Error::InvalidParameter {
-                name: "temperature".into(),
-                value: asked.draws.temperature.to_string(),
-                reason: "`cpa` draws no noise that could be scaled; leave it away".into(),
-            });
-        }
+        check_draws_without_noise(self.name(), &asked.draws)?;
         let mut rng = ChaCha8Rng::seed_from_u64(asked.seed);
         rng.set_stream(STREAM_OF_CONTROLS);
         let mut latents: Array2<f32> = self.kept.controls()?.draw(asked.condition, asked.n_cells, &mut rng)?;

@@ -10,7 +10,6 @@ use super::params::CpaParams;
 use crate::Result;
 use crate::language::parameters::Parameters;
 use crate::models::counts::{self, Batch, CountData, Kept, negative_log_likelihood};
-use crate::models::guide::Guide;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::reference::Choice;
 use crate::models::training_data::TrainingData;
@@ -84,7 +83,7 @@ impl Fitting for CpaObjective {
     }
 
     fn choice(&self) -> Option<&Choice> {
-        self.data.shape.told.guide.as_ref().and_then(Guide::choice)
+        self.data.shape.told.choice()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

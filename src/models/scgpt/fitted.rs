@@ -10,15 +10,13 @@ use super::kept::Kept;
 use super::network::{Network, Tokens};
 use super::pairs::flags;
 use super::params::ScgptParams;
-use crate::error::refuse;
+use crate::Result;
 use crate::language::kernels::{alone, values};
 use crate::language::parameters::{Parameters, device_of};
-use crate::models::counts::check_draws;
-use crate::models::guide::Guide;
-use crate::models::method::{Asked, FittedMethod, Made};
+use crate::models::counts::check_draws_without_noise;
+use crate::models::method::{Asked, FittedMethod, Made, written};
 use crate::models::record::Record;
 use crate::models::reference::Choice;
-use crate::{Error, Result};
 
 /// Cells that are read together.
 const CELLS: usize = 8;
@@ -35,7 +33,8 @@ impl Scgpt {
     /// Puts a model together from its parts.
     ///
     /// # Errors
-    /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices.
+    /// [`crate::Error::MissingKey`], [`crate::Error::ShapeMismatch`] or [`crate::Error::BadValues`] if the weights do
+    /// not belong to the choices.
     pub(super) fn new(params: ScgptParams, kept: Kept) -> Result<Self> {
         let device = device_of(&kept.tensors);
         let mut parameters = Parameters::take(kept.tensors.clone(), &device);
@@ -46,8 +45,8 @@ impl Scgpt {
     /// Takes a model out of a record.
     ///
     /// # Errors
-    /// Those of reading the record; [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights
-    /// do not belong to the choices.
+    /// Those of reading the record; [`crate::Error::MissingKey`], [`crate::Error::ShapeMismatch`] or
+    /// [`crate::Error::BadValues`] if the weights do not belong to the choices.
     pub fn take(params: ScgptParams, record: &mut Record, device: &Device) -> Result<Self> {
         Self::new(params, Kept::take(record, device)?)
     }
@@ -80,7 +79,7 @@ impl FittedMethod for Scgpt {
     }
 
     fn params(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self.params).map_err(|source| Error::backend("writing the choices of a model", source))
+        written(&self.params)
     }
 
     fn record(&self) -> Result<Record> {
@@ -88,16 +87,12 @@ impl FittedMethod for Scgpt {
     }
 
     fn choice(&self) -> Option<&Choice> {
-        self.kept.told.guide.as_ref().and_then(Guide::choice)
+        self.kept.told.choice()
     }
 
     /// Every control cell is perturbed once; where more cells are asked for than there are controls, they come again.
     fn make(&self, asked: &Asked) -> Result<Made> {
-        check_draws(self.name(), &asked.draws)?;
-        if asked.draws.temperature != 1.0 {
-            let reason = "`scgpt` draws no noise that could be scaled; leave it away";
-            return refuse("temperature", asked.draws.temperature, reason);
-        }
+        check_draws_without_noise(self.name(), &asked.draws)?;
         let told = self.kept.told.numbers(asked.condition)?;
         let perturbed = self.kept.panel.perturbed(asked.condition);
         let mut rng = ChaCha8Rng::seed_from_u64(asked.seed);

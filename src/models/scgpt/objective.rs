@@ -1,11 +1,8 @@
 //! Fitting: the loss of random pairs on random genes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
-use rand::SeedableRng;
-use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
 use super::fitted::Scgpt;
@@ -14,14 +11,11 @@ use super::network::Network;
 use super::pairs::{Pair, PairedCells};
 use super::panel::Panel;
 use super::params::ScgptParams;
-use crate::cells::SparseMatrix;
-use crate::conditions::Condition;
 use crate::language::parameters::Parameters;
 use crate::models::counts::Told;
-use crate::models::guide::Guide;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::reference::Choice;
-use crate::models::source::ControlCells;
+use crate::models::source::{ControlCells, control_rows};
 use crate::models::training_data::TrainingData;
 use crate::preprocess::normalize::log_normalize;
 use crate::training::optimizer::Slot;
@@ -69,7 +63,9 @@ impl ScgptObjective {
             });
         }
         let means = expression.column_means(&rows).into_iter().map(|mean| mean as f32).collect();
-        let controls = keep_controls(&expression, data.conditions, seed);
+        let kept = control_rows(data.conditions, MOST_CONTROLS, seed);
+        let controls = expression.select_rows(&kept).to_dense();
+        let controls = ControlCells::of(controls.view(), kept.iter().map(|&row| &data.conditions[row]));
         let projection = Projection::of(data.pca, &columns);
         let mut parameters = Parameters::draw(seed, 0, device);
         let network = Network::new(&mut parameters, &params, &panel, told.n_numbers(), means)?;
@@ -101,26 +97,6 @@ impl ScgptObjective {
     }
 }
 
-/// Control cells as they are read in generation, thinned where there are many.
-fn keep_controls(expression: &SparseMatrix, conditions: &[Condition], seed: u64) -> ControlCells {
-    let mut by_covariates = BTreeMap::<_, Vec<usize>>::new();
-    for (row, condition) in conditions.iter().enumerate().filter(|(_, one)| one.perturbation.is_control()) {
-        by_covariates.entry(&condition.covariates).or_default().push(row);
-    }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut kept = Vec::new();
-    for rows in by_covariates.into_values() {
-        match rows.len() <= MOST_CONTROLS {
-            true => kept.extend(rows),
-            false => kept.extend(sample(&mut rng, rows.len(), MOST_CONTROLS).into_iter().map(|place| rows[place])),
-        }
-    }
-    kept.sort_unstable();
-    let conditions: Vec<Condition> = kept.iter().map(|&row| conditions[row].clone()).collect();
-    // All of them are kept: they were thinned above.
-    ControlCells::fit(expression.select_rows(&kept).to_dense().view(), &conditions, 0)
-}
-
 impl Objective for ScgptObjective {
     fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         sum_of(self.parts(rng)?)
@@ -146,7 +122,7 @@ impl Fitting for ScgptObjective {
     }
 
     fn choice(&self) -> Option<&Choice> {
-        self.told.guide.as_ref().and_then(Guide::choice)
+        self.told.choice()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -6,15 +6,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::network::Network;
 use super::params::ScviParams;
+use crate::Result;
 use crate::language::parameters::{Parameters, device_of};
 use crate::models::counts::{Kept, check_draws};
-use crate::models::guide::Guide;
-use crate::models::method::{Asked, FittedMethod, Made, Makes};
+use crate::models::method::{Asked, FittedMethod, Made, Makes, written};
 use crate::models::record::Record;
 use crate::models::reference::Choice;
 use crate::models::source::Source;
 use crate::numbers::normal;
-use crate::{Error, Result};
 
 /// The stream of random numbers that latents are drawn from; genes take the first ones.
 const STREAM_OF_LATENTS: u64 = u64::MAX - 1;
@@ -30,8 +29,8 @@ impl Scvi {
     /// Puts a model together from its parts.
     ///
     /// # Errors
-    /// [`Error::MissingKey`], [`Error::ShapeMismatch`] or [`Error::BadValues`] if the weights do not belong to the choices, or
-    /// control cells are needed and absent.
+    /// [`crate::Error::MissingKey`], [`crate::Error::ShapeMismatch`] or [`crate::Error::BadValues`] if the weights do
+    /// not belong to the choices, or control cells are needed and absent.
     pub fn new(params: ScviParams, kept: Kept) -> Result<Self> {
         if params.source == Source::Control {
             kept.controls()?;
@@ -69,7 +68,7 @@ impl FittedMethod for Scvi {
     }
 
     fn params(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self.params).map_err(|source| Error::backend("writing the choices of a model", source))
+        written(&self.params)
     }
 
     fn record(&self) -> Result<Record> {
@@ -81,7 +80,7 @@ impl FittedMethod for Scvi {
     }
 
     fn choice(&self) -> Option<&Choice> {
-        self.kept.shape.told.guide.as_ref().and_then(Guide::choice)
+        self.kept.shape.told.choice()
     }
 
     /// The temperature scales the noise of latents; counts are drawn from their law always.

@@ -9,7 +9,6 @@ use super::params::ScviParams;
 use crate::Result;
 use crate::language::parameters::Parameters;
 use crate::models::counts::{self, Batch, CountData, Dropout, Kept, negative_log_likelihood};
-use crate::models::guide::Guide;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::reference::Choice;
 use crate::models::source::Source;
@@ -95,7 +94,7 @@ impl Fitting for ScviObjective {
     }
 
     fn choice(&self) -> Option<&Choice> {
-        self.data.shape.told.guide.as_ref().and_then(Guide::choice)
+        self.data.shape.told.choice()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -7,7 +7,7 @@ use crate::metrics::benchmark::Benchmark;
 use crate::metrics::leaderboard::{CEILING, over_seeds};
 use crate::report::contents::Metric;
 use crate::report::html::escape;
-use crate::report::scores::{cell, is_best, metric_heads, missing};
+use crate::report::scores::{finish_row, metric_heads, missing};
 
 /// The section.
 pub fn section(benchmark: &Benchmark, metrics: &[&Metric]) -> String {
@@ -49,20 +49,7 @@ fn condition_row(
         cells.push_str(&format!("<td>{}</td>", escape(row.covariates.get(*name).map_or("", String::as_str))));
     }
     cells.push_str(&format!("<td>{}</td><td class=\"n\">{}</td>", escape(&row.method), row.n_real));
-    let competes = row.method != CEILING;
-    for metric in metrics {
-        let others: Vec<f64> = rivals.iter().filter_map(|other| other.values.get(&metric.name).copied()).collect();
-        let value = row.values.get(&metric.name).copied();
-        let why = row.missing.get(&metric.name).or_else(|| row.undefined.get(&metric.name)).map(String::as_str);
-        cells.push_str(&cell(value, competes && is_best(value, &others, &metric.better), why));
-    }
-    let class = match (first, competes) {
-        (true, true) => " class=\"first\"",
-        (false, false) => " class=\"ceiling\"",
-        (true, false) => " class=\"first ceiling\"",
-        (false, true) => "",
-    };
-    format!("<tr{class}>{cells}</tr>")
+    finish_row(cells, row, rivals, metrics, first)
 }
 
 fn failures(benchmark: &Benchmark) -> String {
