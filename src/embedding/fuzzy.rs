@@ -46,6 +46,12 @@ impl FuzzyGraph {
     }
 }
 
+/// How much a point that is none of them belongs to its neighbours: exp(−d/σ), σ such that they sum to log₂ k.
+pub(super) fn memberships(distances: &[f64]) -> Vec<f64> {
+    let bandwidth = bandwidth(distances, 0.0, distances.iter().sum::<f64>() / distances.len() as f64);
+    distances.iter().map(|&distance| membership(distance, 0.0, bandwidth)).collect()
+}
+
 fn membership(distance: f64, nearest: f64, bandwidth: f64) -> f64 {
     if distance <= nearest { 1.0 } else { (-(distance - nearest) / bandwidth).exp() }
 }
