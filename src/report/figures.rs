@@ -66,7 +66,8 @@ pub fn of_prediction(contents: &Contents) -> Vec<Picture> {
 
 /// The picture of a benchmark: how far each method is, with its interval.
 pub fn of_benchmark(benchmark: &Benchmark) -> Vec<Picture> {
-    let mut forest = ForestPlot::new().with_color(COLOURS.real).with_show_null_line(false).with_cap_size(3.0);
+    let mut forest =
+        ForestPlot::new().with_color(COLOURS.real).with_show_null_line(false).with_marker_size(3.5).with_cap_size(3.0);
     let mut n_rows = 0;
     for own in &benchmark.standings {
         if let Some(place) = own.places.get(FIRST) {
@@ -134,7 +135,9 @@ fn leiden(cells: &[MapCell]) -> Scene {
     let sides = [Kind::Real, Kind::Generated].map(|kind| (kind, side(kind)));
     let frame = |axis: usize| {
         let values = || cells.iter().map(move |cell| cell.position[axis]);
-        (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
+        let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        let margin = 0.04 * (high - low);
+        (low - margin, high + margin)
     };
     let ((left, right), (bottom, top)) = (frame(0), frame(1));
     let layout = |(kind, plots): &(Kind, Vec<Plot>)| {
