@@ -47,6 +47,11 @@ impl Curve {
         Self { a, b }
     }
 
+    /// a and b.
+    pub(super) fn parameters(self) -> (f64, f64) {
+        (self.a, self.b)
+    }
+
     /// What draws a point at `here` towards a neighbour: the gradient of log 1/(1 + a d^2b).
     pub(super) fn pull(self, here: [f64; 2], other: [f64; 2]) -> [f64; 2] {
         let (gap, squared) = gap(here, other);

@@ -9,7 +9,7 @@ use crate::metrics::outcome::{Found, Outcome};
 
 /// At most this many training cells make the map.
 pub const MOST_CELLS: usize = 3000;
-/// Neighbours of a cell, without itself.
+/// Neighbours of a cell, with itself.
 pub const N_NEIGHBORS: usize = 15;
 
 /// A map of training cells, at most [`MOST_CELLS`] of them, or why there is none.
