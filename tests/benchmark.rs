@@ -81,6 +81,15 @@ fn methods_are_compared_once_and_again_only_where_something_changed() {
             own.iter().all(|one| one.row.values.contains_key("edist_l2") && one.row.status == "unseen_combination")
         );
     }
+    // All make equally many cells, and no more than there are real ones.
+    for method in METHODS {
+        let of = |method: &str| -> Vec<usize> {
+            let own = found.rows.iter().filter(|one| one.row.method == method);
+            own.map(|one| one.row.n_generated).collect()
+        };
+        assert_eq!(of(method), of("additive-shift"));
+    }
+    assert!(found.rows.iter().all(|one| one.row.method == CEILING || one.row.n_generated <= one.row.n_real.min(60)));
     let scores = read(path, "scores.csv");
     assert!(scores.starts_with("method,seed,perturbation,status,") && scores.lines().count() == 1 + 4 * 4, "{scores}");
     let board = read(path, "leaderboard.csv");

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Time to train for every method that is trained, such as 60s or 5m.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     budget: Option<f64>,
-    /// Cells that are generated for each held-out condition.
+    /// Cells that every method generates for each held-out condition; fewer where there are fewer control or real cells.
     #[arg(long, value_name = "N", default_value_t = 500)]
     cells: usize,
     /// Leave conditions with fewer real cells without scores.

@@ -34,7 +34,8 @@ pub struct BenchmarkParams {
     pub steps: Option<usize>,
     /// Seconds of training of every method that is trained.
     pub budget_seconds: Option<f64>,
-    /// Cells that are generated for each held-out condition.
+    /// Cells that every method generates for each held-out condition: fewer where there are fewer control cells to make them
+    /// from, or fewer real ones ([`crate::models::fitted::Known::n_comparable`]).
     pub cells: usize,
     /// Conditions with fewer real cells get no scores.
     pub min_cells: usize,
@@ -120,7 +121,14 @@ impl BenchmarkParams {
 
     /// The choices of a prediction.
     pub(super) fn predict(&self, seed: u64) -> PredictParams {
-        PredictParams { held_out: true, cells: self.cells, seed, device: self.device, ..PredictParams::default() }
+        PredictParams {
+            held_out: true,
+            cells: self.cells,
+            at_most_comparable: true,
+            seed,
+            device: self.device,
+            ..PredictParams::default()
+        }
     }
 
     /// The choices of an evaluation; what is missing is told in the benchmark's own table.
