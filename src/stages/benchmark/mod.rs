@@ -84,11 +84,11 @@ pub fn benchmark(params: &BenchmarkParams, say: &dyn Fn(&str)) -> Result<Outcome
     Ok(Outcome { benchmark, verdict, report: page })
 }
 
-/// Fails if a method failed or has conditions or metrics without a value.
+/// Fails if a method failed or, unless that is allowed, has conditions or metrics without a value.
 ///
 /// # Errors
 /// [`Error::Backend`] with the numbers and the first reason.
-pub fn require_complete(benchmark: &Benchmark) -> Result<()> {
+pub fn require_complete(benchmark: &Benchmark, allow_missing: bool) -> Result<()> {
     if let Some(first) = benchmark.failures.first() {
         return Err(Error::backend(
             format!("{} of the fits have no scores", benchmark.failures.len()),
@@ -98,7 +98,7 @@ pub fn require_complete(benchmark: &Benchmark) -> Result<()> {
             ),
         ));
     }
-    let missing = benchmark.rows.iter().filter(|one| !one.row.missing.is_empty());
+    let missing = benchmark.rows.iter().filter(|one| !allow_missing && !one.row.missing.is_empty());
     let reasons: Vec<String> = missing
         .filter_map(|one| {
             let (metric, reason) = one.row.missing.iter().next()?;
