@@ -248,6 +248,8 @@ fn means_and_significant_genes_agree_with_cell_eval() {
         near(agreement::direction_match(&real, &generated).unwrap(), "de_direction_match");
         near(agreement::recall(&real, &generated).unwrap(), "de_sig_genes_recall");
         near(agreement::spearman_of_changes(&real, &generated).unwrap().unwrap(), "de_spearman_lfc_sig");
+        near(agreement::pr_auc(&real, &generated).unwrap(), "pr_auc");
+        near(agreement::roc_auc(&real, &generated).unwrap(), "roc_auc");
         near(real.significant().len() as f64, "de_nsig_counts_real");
         near(generated.significant().len() as f64, "de_nsig_counts_pred");
     }

@@ -145,3 +145,82 @@ fn a_run_gives_the_same_bytes_in_another_folder() {
         assert!(name == other && a == b, "{} differs", name.display());
     }
 }
+
+const BENCHMARK: &str = r#"
+output = "results"
+
+[simulate]
+cells = 700
+genes = 200
+singles = 3
+cell_types = 1
+seed = 1
+
+[preprocess]
+perturbation_column = "perturbation"
+control = "control"
+n_top_genes = 120
+n_components = 10
+
+[benchmark]
+methods = ["control-mean"]
+folds = 3
+seeds = 1
+allow_missing = true
+"#;
+
+#[test]
+fn a_benchmark_takes_the_place_of_the_other_stages_and_its_settings_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("run.toml"), BENCHMARK).unwrap();
+    let (status, out, said) = run(path, &[]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        out.trim_end().ends_with("results/benchmark/report.html") && !path.join("results/2-model").exists(),
+        "{out}"
+    );
+    let scores = || std::fs::read_to_string(path.join("results/benchmark/scores.csv")).unwrap();
+    let before = scores();
+    // Two methods and the ceiling on three pairs.
+    assert_eq!(before.lines().count(), 1 + 3 * 3, "{before}");
+    let (status, _, said) = run(path, &[]);
+    assert!(status == 0 && ran(&said).is_empty() && scores() == before, "{said}");
+    let (status, _, said) = run(path, &["--set", "benchmark.cells=25"]);
+    assert!(status == 0 && said.contains("`cells` was 500 and is 25") && scores() != before, "{said}");
+
+    // The resolved settings give the same elsewhere; tables are found from where the file lies.
+    let table = std::fs::read(path.join("results/benchmark/splits/fold-2/split.csv")).unwrap();
+    std::fs::write(path.join("two.csv"), table).unwrap();
+    let named = BENCHMARK.replace("folds = 3", "splits = { second = \"two.csv\" }");
+    let text = format!(
+        "input = {:?}\n{}",
+        path.join("results/0-screen.h5ad"),
+        named.replace("output = \"results\"", "output = \"named\"")
+    );
+    let start = text.find("[simulate]").unwrap();
+    let end = text.find("[preprocess]").unwrap();
+    std::fs::write(path.join("run.toml"), [&text[..start], &text[end..]].concat()).unwrap();
+    let (status, _, said) = run(path, &[]);
+    assert_eq!(status, 0, "{said}");
+    let named = std::fs::read_to_string(path.join("named/benchmark/scores.csv")).unwrap();
+    std::fs::copy(path.join("named/config.toml"), path.join("run.toml")).unwrap();
+    let (status, _, said) = run(path, &["-o", "again"]);
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(std::fs::read_to_string(path.join("again/benchmark/scores.csv")).unwrap(), named);
+    let of_fold = |text: &str, split: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix(split)).map(str::to_owned).collect()
+    };
+    assert_eq!(of_fold(&named, "second,"), of_fold(&before, "fold-2,"));
+
+    for (change, part) in [
+        ("[benchmark]\n", "[benchmark]\nmethod = \"cfm\"\n"),
+        ("[benchmark]\n", "[fit]\nsteps = 5\n[benchmark]\n"),
+        ("folds = 3", "folds = 3\nthreads = 2"),
+        ("folds = 3", ""),
+    ] {
+        std::fs::write(path.join("run.toml"), BENCHMARK.replace(change, part)).unwrap();
+        let (status, _, said) = run(path, &["-o", "bad"]);
+        assert!(status == 2 && !path.join("bad").exists(), "{part}: {said}");
+    }
+}

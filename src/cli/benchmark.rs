@@ -1,12 +1,15 @@
 //! The flags of `scflow benchmark`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::fit_names::{DeviceName, MethodName};
 use super::preprocess::Choices;
-use crate::stages::benchmark::{BenchmarkParams, benchmark, require_complete};
+use crate::error::refuse;
+use crate::stages::benchmark::{BenchmarkParams, benchmark, name_of, require_complete};
 use crate::stages::fit::seconds;
+use crate::stages::preprocess::PreprocessParams;
 
 /// The flags of `scflow benchmark`.
 #[derive(Debug, clap::Args)]
@@ -17,6 +20,17 @@ pub struct Arguments {
     /// Folder for the results; the same command goes on where an earlier one ended.
     #[arg(long, short, value_name = "BENCH")]
     output: PathBuf,
+    /// Condition to hold out, such as "A + B" or "A | cell_type=T cell"; may be repeated, and is one split together.
+    #[arg(long, value_name = "CONDITION", help_heading = "What is held out: one of")]
+    holdout: Vec<String>,
+    /// Split as a table, with the columns obs_name,split or perturbation[,COVARIATE…],split and the values train, val, test;
+    /// may be repeated, and every method is fitted to each.
+    #[arg(long = "split", value_name = "NAME=FILE.csv", help_heading = "What is held out: one of")]
+    splits: Vec<String>,
+    /// As many splits as K, which hold out every combination once, or without combinations every perturbation in every stratum
+    /// of covariates; --first-seed decides which together.
+    #[arg(long, value_name = "K", help_heading = "What is held out: one of")]
+    folds: Option<usize>,
     /// Methods, with commas between them [default: all].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "METHOD,…")]
     methods: Vec<MethodName>,
@@ -32,7 +46,7 @@ pub struct Arguments {
     /// Time to train for every method that is trained, such as 60s or 5m.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     budget: Option<f64>,
-    /// Cells that are generated for each held-out condition.
+    /// Cells that every method generates for each held-out condition; fewer where there are fewer control or real cells.
     #[arg(long, value_name = "N", default_value_t = 500)]
     cells: usize,
     /// Leave conditions with fewer real cells without scores.
@@ -47,7 +61,7 @@ pub struct Arguments {
     /// Exit with status 0 even if conditions or metrics have no value; a stage that failed never is accepted.
     #[arg(long)]
     allow_missing: bool,
-    #[command(flatten, next_help_heading = "How the screen is prepared, and what is held out")]
+    #[command(flatten, next_help_heading = "How the screen is prepared")]
     preprocess: Choices,
 }
 
@@ -58,7 +72,12 @@ impl Arguments {
         let methods: Vec<_> = self.methods.into_iter().map(Into::into).collect();
         let jobs = self.jobs;
         let params = BenchmarkParams {
-            preprocess: self.preprocess.params(self.input, PathBuf::new(), false),
+            preprocess: PreprocessParams {
+                holdout: self.holdout,
+                ..self.preprocess.params(self.input, PathBuf::new(), false)
+            },
+            splits: splits(&self.splits)?,
+            folds: self.folds,
             output: self.output,
             methods: if methods.is_empty() { own.methods } else { methods },
             seeds: self.seeds,
@@ -78,9 +97,34 @@ impl Arguments {
         let outcome = benchmark(&params, &|message| shared.say(message))?;
         shared.say(&outcome.verdict.headline);
         writeln!(std::io::stdout(), "{}", outcome.report.display())?;
-        match params.allow_missing && outcome.benchmark.failures.is_empty() {
-            true => Ok(()),
-            false => Ok(require_complete(&outcome.benchmark)?),
+        Ok(require_complete(&outcome.benchmark, params.allow_missing)?)
+    }
+}
+
+/// Names and tables of splits, written `NAME=FILE.csv`, or `FILE.csv` for one that is named like its file.
+fn splits(texts: &[String]) -> crate::Result<BTreeMap<String, PathBuf>> {
+    let mut splits = BTreeMap::new();
+    for text in texts {
+        let (name, table) = match text.split_once('=') {
+            Some((name, table)) => (name.trim().to_owned(), PathBuf::from(table)),
+            None => (name_of(Path::new(text)), PathBuf::from(text)),
+        };
+        if splits.insert(name.clone(), table).is_some() {
+            return refuse("split", text, &format!("two splits are called `{name}`; name one of them otherwise"));
         }
+    }
+    Ok(splits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_have_the_name_that_is_given_or_that_of_their_file() {
+        let read = |texts: &[&str]| splits(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        let found = read(&["hard=a/b.csv", "c/easy.csv"]).unwrap();
+        assert_eq!(found, BTreeMap::from([("easy".into(), "c/easy.csv".into()), ("hard".into(), "a/b.csv".into())]));
+        assert!(read(&["a.csv", "b/a.csv"]).unwrap_err().is_mistake());
     }
 }

@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Cells per condition.
     #[arg(long, value_name = "N", default_value_t = 500)]
     cells: usize,
+    /// Make no more cells of a condition than there are control cells to make them from, and held-out cells to compare them with.
+    #[arg(long)]
+    at_most_comparable: bool,
     /// Scales the spread of every draw; 1 is the fitted law.
     #[arg(long, value_name = "T", default_value_t = 1.0)]
     temperature: f32,
@@ -72,6 +75,7 @@ impl Arguments {
             covariates: self.covariates,
             held_out: self.held_out,
             cells: self.cells,
+            at_most_comparable: self.at_most_comparable,
             temperature: self.temperature,
             guidance: self.guidance,
             anchor: self.anchor,

@@ -15,12 +15,21 @@ pub struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     choices: Choices,
+    /// Condition to hold out, such as "A + B" or "A | cell_type=T cell"; may be repeated.
+    #[arg(long, value_name = "CONDITION")]
+    holdout: Vec<String>,
+    /// Table with the columns obs_name,split or perturbation[,COVARIATE…],split and the values train, val, test.
+    #[arg(long, value_name = "FILE.csv")]
+    split: Option<PathBuf>,
+    /// Hold out nothing.
+    #[arg(long)]
+    no_holdout: bool,
     /// Seed of clusters and map; nothing else is drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
 
-/// How a screen is prepared, and what is held out.
+/// How a screen is prepared, whatever is held out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Choices {
     /// Column of obs that names what was done to each cell; combinations are written A+B.
@@ -41,15 +50,6 @@ pub(super) struct Choices {
     /// Accept counts that are no whole numbers, such as those corrected for ambient RNA.
     #[arg(long)]
     accept_fractional_counts: bool,
-    /// Condition to hold out, such as "A + B" or "A | cell_type=T cell"; may be repeated.
-    #[arg(long, value_name = "CONDITION")]
-    holdout: Vec<String>,
-    /// Table with the columns obs_name,split or perturbation[,COVARIATE…],split and the values train, val, test.
-    #[arg(long, value_name = "FILE.csv")]
-    split: Option<PathBuf>,
-    /// Hold out nothing.
-    #[arg(long)]
-    no_holdout: bool,
     /// Remove cells with counts in fewer genes.
     #[arg(long, value_name = "N", default_value_t = 1)]
     min_genes: usize,
@@ -95,7 +95,7 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    /// The parameters of the stage.
+    /// The parameters of the stage, which hold nothing out yet.
     pub(super) fn params(self, input: PathBuf, output: PathBuf, force: bool) -> PreprocessParams {
         PreprocessParams {
             input,
@@ -106,9 +106,6 @@ impl Choices {
             size_factors: self.size_factors,
             counts_layer: self.counts_layer,
             accept_fractional_counts: self.accept_fractional_counts,
-            holdout: self.holdout,
-            split: self.split,
-            no_holdout: self.no_holdout,
             min_genes: self.min_genes,
             max_genes: self.max_genes,
             min_counts: self.min_counts,
@@ -133,7 +130,13 @@ impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
         let params = self.choices.params(self.input, self.output, shared.force);
-        let params = PreprocessParams { seed: self.seed, ..params };
+        let params = PreprocessParams {
+            holdout: self.holdout,
+            split: self.split,
+            no_holdout: self.no_holdout,
+            seed: self.seed,
+            ..params
+        };
         let summary = preprocess(&params, &|message| shared.say(message))?;
         shared.say(format!(
             "{} cells ({} for training) x {} genes; {} components hold {:.1} % of the variance of {} variable genes",

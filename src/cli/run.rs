@@ -25,7 +25,14 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
-        let params = RunParams { config: self.config, set: self.set, output: self.output, force: shared.force };
+        let params = RunParams {
+            config: self.config,
+            set: self.set,
+            output: self.output,
+            threads: rayon::current_num_threads(),
+            program: std::env::current_exe()?,
+            force: shared.force,
+        };
         let report = run(&params, &Screen(Terminal::new(shared)?))?;
         writeln!(std::io::stdout(), "{}", report.display())?;
         Ok(())

@@ -14,8 +14,8 @@ use crate::metrics::leaderboard::{Place, Standing, metrics};
 pub const CONTENT: &str = "benchmark.json";
 const HINT: &str = "make this folder with `scflow benchmark`, and leave its files as they are";
 
-/// Writes `benchmark.json`, `scores.csv` (one row per method, held-out condition and seed), `leaderboard.csv` (one row per method),
-/// `intervals.csv` (strata too), `costs.csv` (one row per method and seed), and the leaderboard for MultiQC.
+/// Writes `benchmark.json`, `scores.csv` (one row per split, method, held-out condition and seed), `leaderboard.csv` (one row per method),
+/// `intervals.csv` (strata too), `costs.csv` (one row per split, method and seed), and the leaderboard for MultiQC.
 ///
 /// # Errors
 /// Those of writing.
@@ -46,6 +46,7 @@ fn write_scores(path: &Path, rows: &[SeedRow]) -> Result<()> {
     let (seeds, scores): (Vec<u64>, Vec<_>) = rows.iter().map(|one| (one.seed, one.row.clone())).unzip();
     let mut columns = score_columns(&scores);
     columns.insert(1, ("seed".into(), Series::Counts(seeds)));
+    columns.insert(0, ("split".into(), Series::Texts(rows.iter().map(|one| one.split.clone()).collect())));
     table::write(path, columns)
 }
 
@@ -89,6 +90,7 @@ fn write_costs(path: &Path, costs: &[Cost]) -> Result<()> {
     let numbers = |of: &dyn Fn(&Cost) -> Option<f64>| Series::Numbers(costs.iter().map(of).collect());
     let whole = |cost: &Cost, value: f64| (!cost.fit.went_on).then_some(value);
     let columns = vec![
+        ("split".to_owned(), Series::Texts(costs.iter().map(|cost| cost.split.clone()).collect())),
         ("method".to_owned(), Series::Texts(costs.iter().map(|cost| cost.method.clone()).collect())),
         ("seed".to_owned(), Series::Counts(costs.iter().map(|cost| cost.seed).collect())),
         ("n_steps".to_owned(), numbers(&|cost| cost.n_steps.map(|n| n as f64))),

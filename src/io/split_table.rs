@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::table::Table;
+use super::table::{self, Series, Table};
 use crate::preprocess::split_table::SplitTable;
 use crate::{Error, Result};
 
@@ -25,6 +25,16 @@ pub fn read(path: &Path) -> Result<SplitTable> {
     Ok(SplitTable { columns, rows: (0..table.n_rows()).map(row).collect() })
 }
 
+/// Writes a split as [`read`] reads it.
+///
+/// # Errors
+/// Those of [`table::write`].
+pub fn write(path: &Path, split: &SplitTable) -> Result<()> {
+    let texts = |at: usize| split.rows.iter().map(|row| row[at].clone().unwrap_or_default()).collect();
+    let columns = split.columns.iter().enumerate().map(|(at, name)| (name.clone(), Series::Texts(texts(at))));
+    table::write(path, columns.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +51,14 @@ mod tests {
         assert_eq!(table.columns, ["obs_name", "split"]);
         let row = |fields: [Option<&str>; 2]| fields.map(|field| field.map(str::to_owned)).to_vec();
         assert_eq!(table.rows, [row([Some("007"), Some("train")]), row([Some("a,b"), None])]);
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let table = parse("perturbation,cell type,split\n\"\"\"x+y\"\"+a\",\"T, naive\",test\nctrl,B,train\n").unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), &table).unwrap();
+        assert_eq!(read(file.path()).unwrap(), table);
     }
 
     #[test]

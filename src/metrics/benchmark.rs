@@ -1,6 +1,6 @@
 //! A whole benchmark: the scores of many methods with many seeds on the same held-out conditions, and what they cost.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,11 @@ use super::scores::ScoreRow;
 pub struct Benchmark {
     /// The method that the others are held against.
     pub reference: String,
-    /// One entry per method, held-out condition and seed.
+    /// One entry per split, method, held-out condition and seed.
     pub rows: Vec<SeedRow>,
     /// One entry per method, best first by the first metric.
     pub standings: Vec<Standing>,
-    /// What each fit took, by method and seed.
+    /// What each fit took, by split, method and seed.
     pub costs: Vec<Cost>,
     /// Work that failed.
     pub failures: Vec<Failure>,
@@ -27,10 +27,12 @@ pub struct Benchmark {
     pub settings: serde_json::Value,
 }
 
-/// The scores of one method on one condition with one seed.
+/// The scores of one method on one condition of one split with one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeedRow {
+    /// The split that the condition was held out by.
+    pub split: String,
     /// The seed of fit, prediction and evaluation.
     pub seed: u64,
     /// The scores; the method under the name by which it is asked for.
@@ -41,6 +43,8 @@ pub struct SeedRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
+    /// The split.
+    pub split: String,
     /// The method.
     pub method: String,
     /// The seed.
@@ -71,6 +75,8 @@ pub struct Usage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
+    /// The split.
+    pub split: String,
     /// The method.
     pub method: String,
     /// The seed.
@@ -85,16 +91,28 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
-    /// The held-out conditions.
-    pub held_out: Vec<AuditedCondition>,
-    /// Training cells in all.
-    pub n_training_cells: usize,
-    /// Name of a file → its SHA-256: the screen and the prepared screen.
-    pub digests: BTreeMap<String, String>,
+    /// Every split.
+    pub splits: Vec<AuditedSplit>,
+    /// SHA-256 of the screen.
+    pub screen_sha256: String,
     /// Models that were looked at.
     pub n_models: usize,
     /// Models that name a held-out condition among their training conditions, or were fitted to another file.
     pub leaking_models: Vec<String>,
+}
+
+/// A split, as its prepared screen holds it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedSplit {
+    /// Its name.
+    pub name: String,
+    /// The held-out conditions.
+    pub held_out: Vec<AuditedCondition>,
+    /// Training cells in all.
+    pub n_training_cells: usize,
+    /// SHA-256 of the prepared screen.
+    pub prepared_sha256: String,
 }
 
 /// A held-out condition and its cells.
@@ -112,6 +130,16 @@ pub struct AuditedCondition {
 impl Audit {
     /// True if nothing that was looked at speaks of a leak.
     pub fn is_clean(&self) -> bool {
-        self.leaking_models.is_empty() && self.held_out.iter().all(|condition| condition.n_training == 0)
+        self.leaking_models.is_empty() && self.all_held_out().all(|condition| condition.n_training == 0)
+    }
+
+    /// What the splits hold out; a condition comes once for each of them that does.
+    pub fn all_held_out(&self) -> impl Iterator<Item = &AuditedCondition> {
+        self.splits.iter().flat_map(|split| &split.held_out)
+    }
+
+    /// Different conditions that are held out, in whatever split.
+    pub fn n_conditions(&self) -> usize {
+        self.all_held_out().map(|one| &one.condition).collect::<BTreeSet<_>>().len()
     }
 }

@@ -177,7 +177,8 @@ impl Comparison<'_> {
         outcome.keep_if("de_nsig_counts_real", &tests, |(real, _)| Ok(real.significant().len() as f64));
         outcome.keep_if("de_nsig_counts_pred", &tests, |(_, generated)| Ok(generated.significant().len() as f64));
         type Judge = fn(&Differential, &Differential) -> Option<Result<f64>>;
-        let judges: [(&str, Judge, &str); 3] = [
+        const ONE_KIND: &str = "all genes or none are significant in the real cells";
+        let judges: [(&str, Judge, &str); 5] = [
             (
                 "de_direction_match",
                 |real, generated| agreement::direction_match(real, generated).map(Ok),
@@ -193,6 +194,8 @@ impl Comparison<'_> {
                 agreement::spearman_of_changes,
                 "fewer than two genes are significant in the real cells",
             ),
+            ("pr_auc", |real, generated| agreement::pr_auc(real, generated).map(Ok), ONE_KIND),
+            ("roc_auc", |real, generated| agreement::roc_auc(real, generated).map(Ok), ONE_KIND),
         ];
         for (name, judge, open) in judges {
             match &tests {

@@ -165,6 +165,13 @@ pub fn definitions() -> &'static [Definition] {
             "higher",
             "Spearman correlation of log2 fold changes over the real significant genes",
         ),
+        more(
+            "pr_auc",
+            "higher",
+            "average precision of finding the real significant genes by -log10 of their false discovery rate in generated cells, \
+             held between 1e-10 and 1; without knowledge it is the part of genes that is significant",
+        ),
+        more("roc_auc", "higher", "as pr_auc, area under true over false positive rate; 0.5 without knowledge"),
         more("de_nsig_counts_real", "", "number of significant genes in the real cells"),
         more("de_nsig_counts_pred", "", "number of significant genes in the generated cells"),
         more(

@@ -1,6 +1,6 @@
 //! How methods stand to each other over the held-out conditions of a benchmark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// Mean over conditions of the mean over seeds, with the interval that conditions drawn again would give it.
+    /// Mean over conditions of the mean over seeds and splits, with the interval that conditions drawn again would give it.
     pub mean: Estimate,
     /// 1 for the best; methods that are equal share the mean of their ranks. None for the ceiling, for a metric without a
     /// direction, and for a method without a value on conditions where others have one.
@@ -54,30 +54,46 @@ pub fn metrics() -> Vec<&'static Definition> {
     main
 }
 
-/// The means over seeds: one row per method and condition, over the seeds that have a value.
+/// The means over seeds and then over splits: one row per method and condition. A condition that several splits hold out
+/// counts once; a method without a value in one of them has none, as its mean would be over other models than that of the rest.
+/// Where a condition is nearer to training in one split than in another, its status is `several`.
 pub fn over_seeds(rows: &[SeedRow]) -> Vec<ScoreRow> {
+    type Key<'a> = (&'a str, &'a BTreeMap<String, String>);
+    fn key(row: &ScoreRow) -> Key<'_> {
+        (row.perturbation.as_str(), &row.covariates)
+    }
+    let mut splits = BTreeMap::<Key, BTreeSet<&str>>::new();
     let mut order = Vec::<ScoreRow>::new();
-    let mut sums = Vec::<BTreeMap<&str, (f64, usize)>>::new();
-    let mut places = BTreeMap::<(&str, &str, &BTreeMap<String, String>), usize>::new();
-    for SeedRow { row, .. } in rows {
-        let key = (row.method.as_str(), row.perturbation.as_str(), &row.covariates);
-        let place = *places.entry(key).or_insert_with(|| {
+    // Of each row: metric → split → sum and number of values.
+    let mut sums = Vec::<BTreeMap<&str, BTreeMap<&str, (f64, usize)>>>::new();
+    let mut places = BTreeMap::<(&str, Key), usize>::new();
+    for SeedRow { split, row, .. } in rows {
+        splits.entry(key(row)).or_default().insert(split);
+        let place = *places.entry((row.method.as_str(), key(row))).or_insert_with(|| {
             order.push(ScoreRow { values: BTreeMap::new(), ..row.clone() });
             sums.push(BTreeMap::new());
             order.len() - 1
         });
+        if order[place].status != row.status {
+            order[place].status = "several".into();
+        }
         for (metric, value) in &row.values {
-            let sum = sums[place].entry(metric).or_default();
+            let sum = sums[place].entry(metric).or_default().entry(split).or_default();
             *sum = (sum.0 + value, sum.1 + 1);
         }
     }
     for (row, sums) in order.iter_mut().zip(sums) {
-        row.values = sums.into_iter().map(|(metric, (sum, n))| (metric.to_owned(), sum / n as f64)).collect();
+        let n_splits = splits[&key(row)].len();
+        let whole = sums.into_iter().filter(|(_, of_splits)| of_splits.len() == n_splits);
+        let mean = |of_splits: BTreeMap<&str, (f64, usize)>| {
+            of_splits.into_values().map(|(sum, n)| sum / n as f64).sum::<f64>() / n_splits as f64
+        };
+        row.values = whole.map(|(metric, of_splits)| (metric.to_owned(), mean(of_splits))).collect();
     }
     order
 }
 
-/// Means over seeds and then over conditions, with intervals, differences to the method `reference`, and ranks; best first by
+/// Means over seeds, over splits, and then over conditions, with intervals, differences to the method `reference`, and ranks; best first by
 /// [`FIRST`], the ceiling last. The seed decides which conditions are drawn again.
 ///
 /// Also returns the intervals of all strata.
@@ -163,7 +179,7 @@ mod tests {
             values: BTreeMap::from([(FIRST.to_owned(), value), ("std_ratio".to_owned(), value)]),
             ..ScoreRow::default()
         };
-        SeedRow { seed, row }
+        SeedRow { split: "one".into(), seed, row }
     }
 
     #[test]
@@ -183,7 +199,14 @@ mod tests {
             peak_memory_bytes: cpu_seconds as u64,
             went_on,
         };
-        let cost = |seed: u64, fit: Usage| Cost { method: "own".into(), seed, n_steps: None, fit, predict: fit };
+        let cost = |seed: u64, fit: Usage| Cost {
+            split: "one".into(),
+            method: "own".into(),
+            seed,
+            n_steps: None,
+            fit,
+            predict: fit,
+        };
         let costs = [cost(0, usage(4.0, false)), cost(1, usage(9.0, true))];
         let (standings, _) = standings(&rows, &costs, "rival", 0);
         let names: Vec<&str> = standings.iter().map(|own| own.method.as_str()).collect();
@@ -202,6 +225,25 @@ mod tests {
         assert!(standings[2].places[FIRST].rank.is_none() && standings[3].places[FIRST].rank.is_none());
         // What was done before a checkpoint is not known; the memory is.
         assert_eq!((own.fit_cpu_seconds, own.fit_peak_memory_bytes), (Some(4.0), Some(9)));
+    }
+
+    #[test]
+    fn a_condition_of_several_splits_counts_once_and_only_where_it_has_a_value_in_all_of_them() {
+        let of = |split: &str, one: SeedRow| SeedRow { split: split.into(), ..one };
+        let rows = [
+            of("x", row("a", 0, "A", 1.0)),
+            of("x", row("a", 1, "A", 2.0)),
+            of("y", row("a", 0, "A", 5.5)),
+            of("y", row("a", 0, "B", 7.0)),
+            of("x", row("b", 0, "A", 1.0)),
+            of("y", row("b", 0, "B", 6.0)),
+        ];
+        let means = over_seeds(&rows);
+        let values: Vec<_> = means.iter().map(|own| (own.method.as_str(), own.values.get(FIRST).copied())).collect();
+        assert_eq!(values, [("a", Some(3.5)), ("a", Some(7.0)), ("b", None), ("b", Some(6.0))]);
+        let (standings, _) = standings(&rows, &[], "a", 0);
+        let of_b = standings.iter().find(|own| own.method == "b").unwrap().places[FIRST];
+        assert_eq!((of_b.less_reference.unwrap().n, of_b.less_reference.unwrap().mean), (1, -1.0));
     }
 
     #[test]

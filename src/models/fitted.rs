@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::gene_decoder::GeneDecoder;
 use super::method::{Asked, Draws, FittedMethod, Made, project};
 use super::reference::nearest;
+use super::source::FEWEST_KEPT;
 use crate::cells::SparseMatrix;
 use crate::conditions::{Condition, Perturbation};
 use crate::embedding::pca::Pca;
@@ -125,6 +126,20 @@ impl Known {
             n if n > 1 => Status::UnseenCombination,
             _ => Status::UnseenCovariates,
         }
+    }
+
+    /// How many cells of a condition every method can make without taking a control cell twice, and no more than were
+    /// measured where it was held out: with as many, methods are compared on equal numbers of different cells.
+    ///
+    /// Distances between cells are without bias only if the cells were drawn apart; a cell that comes twice makes its
+    /// population look narrower than it is.
+    pub fn n_comparable(&self, condition: &Condition) -> usize {
+        let of = |all: &[(Condition, usize)], wanted: &Condition| {
+            all.iter().find(|(other, _)| other == wanted).map(|(_, n_cells)| *n_cells)
+        };
+        let control = Condition::new(Perturbation::control(), condition.covariates.clone());
+        let n_controls = of(&self.training, &control).unwrap_or(0).min(FEWEST_KEPT);
+        of(&self.held_out, condition).map_or(n_controls, |n_held_out| n_controls.min(n_held_out))
     }
 
     /// Fails if a component does not occur in training, with near names.
@@ -249,13 +264,18 @@ const FEWEST_CELLS: usize = 1000;
 const MOST_VALUES: usize = 20_000_000;
 
 impl FittedModel {
+    /// The most cells of one condition that are drawn together.
+    pub fn most_per_block(&self) -> usize {
+        (MOST_VALUES / self.genes.len().max(1)).clamp(FEWEST_CELLS, MOST_CELLS)
+    }
+
     /// The blocks in which `n_cells` cells of one condition are made: the seed and the number of cells of each.
     ///
     /// A condition of many cells is never held at once. Cells of different blocks are drawn apart, so that blocks are a
     /// part of the definition of the cells and depend on nothing but the number of genes: 10,000 cells up to 2,000 genes,
     /// fewer cells of more genes, at least 1,000.
     pub fn blocks(&self, n_cells: usize, seed: u64) -> Vec<(u64, usize)> {
-        let most = (MOST_VALUES / self.genes.len().max(1)).clamp(FEWEST_CELLS, MOST_CELLS);
+        let most = self.most_per_block();
         let starts = (0..n_cells).step_by(most).enumerate();
         starts.map(|(block, start)| (block_seed(block, seed), most.min(n_cells - start))).collect()
     }
@@ -301,6 +321,19 @@ mod tests {
         assert_eq!(status("A + C | t=y"), "1_of_2_seen");
         assert_eq!(status("B | t=y"), "unseen_covariates");
         assert_eq!(status("C | t=x"), "0_of_1_seen");
+    }
+
+    #[test]
+    fn cells_to_compare_are_no_more_than_controls_and_than_held_out_cells() {
+        let n = |text: &str, held_out: Option<usize>| {
+            let condition = Condition::parse(text, "control").unwrap();
+            let held_out = held_out.map(|n_cells| (condition.clone(), n_cells)).into_iter().collect();
+            Known { held_out, ..known() }.n_comparable(&condition)
+        };
+        assert_eq!((n("A + B | t=x", None), n("A + B | t=x", Some(99)), n("A + B | t=x", Some(7))), (10, 10, 7));
+        let mut many = known();
+        many.training[0].1 = 9999;
+        assert_eq!(many.n_comparable(&Condition::parse("A | t=x", "control").unwrap()), FEWEST_KEPT);
     }
 
     #[test]

@@ -77,6 +77,10 @@ impl<F: FittedFlow> FittedMethod for F {
         self.reader().guide.choice()
     }
 
+    fn n_sources(&self, condition: &Condition) -> Option<usize> {
+        self.reader().controls.as_ref().map(|controls| controls.n_cells(condition))
+    }
+
     fn make(&self, asked: &Asked) -> Result<Made> {
         self.generate(asked.condition, asked.n_cells, asked.draws, asked.seed).map(Made::Components)
     }

@@ -134,6 +134,12 @@ pub trait FittedMethod: Send + Sync {
         None
     }
 
+    /// The number of different control cells that cells of a condition are made from; none if each starts from a draw of its
+    /// own, or from nothing at all. Where more cells are asked for, control cells are taken again.
+    fn n_sources(&self, _condition: &Condition) -> Option<usize> {
+        None
+    }
+
     /// Makes the cells that are asked for.
     ///
     /// # Errors

@@ -15,6 +15,10 @@ use crate::{Error, Result};
 /// At most this many control cells are kept per combination of covariates.
 pub const MOST_CELLS: usize = 4096;
 
+/// Every method that starts from control cells keeps at least this many of a combination of covariates, if there are as many:
+/// more cells than this are not different ones for all of them.
+pub const FEWEST_KEPT: usize = 512;
+
 type Covariates = BTreeMap<String, String>;
 
 /// Where flows start.

@@ -6,6 +6,7 @@ pub mod counts;
 pub mod labels;
 pub mod split;
 pub mod split_table;
+pub mod folds;
 pub mod quality;
 pub mod normalize;
 pub mod variable_genes;

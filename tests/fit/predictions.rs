@@ -148,3 +148,33 @@ fn what_a_killed_prediction_left_goes_with_the_next_one() {
     ok(scflow(path, &[&predict[..], &["5"]].concat()));
     assert!(names().is_empty() && path.join("cells.h5ad").exists());
 }
+
+#[test]
+fn control_cells_that_are_taken_again_are_told_and_can_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    ok(scflow(path, &["fit", prepared().to_str().unwrap(), "-o", "model", "--method", "additive-shift"]));
+    let predict = |output: &str, more: &[&str]| {
+        let said = ok(scflow(path, &[&["predict", "model", "--holdout", "-o", output], more].concat()));
+        (said, h5ad::read(&path.join(output)).unwrap())
+    };
+    let different = |cells: &scflow::cells::Cells| -> usize {
+        let rows = cells.obsm["X_pca"].rows().into_iter();
+        let bits = rows.map(|row| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
+        bits.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    let (said, many) = predict("many.h5ad", &["--cells", "2000"]);
+    assert!(said.contains("takes them again for 2 of 2 conditions") && said.contains("--at-most-comparable"), "{said}");
+    assert!(many.n_cells() == 4000 && different(&many) < 2000);
+    let (said, fewer) = predict("fewer.h5ad", &["--cells", "2000", "--at-most-comparable"]);
+    assert!(!said.contains("again"), "{said}");
+    assert_eq!(different(&fewer), fewer.n_cells());
+    // No more of a condition than there are held-out cells of it.
+    let truth = h5ad::read(prepared()).unwrap();
+    let n_of = |cells: &scflow::cells::Cells, held_out: bool| {
+        let (types, splits) = (texts(cells, "cell_type"), held_out.then(|| texts(cells, "split")));
+        let own = |row: &usize| types[*row] == "T cell" && splits.as_ref().is_none_or(|splits| splits[*row] != "train");
+        (0..types.len()).filter(own).count()
+    };
+    assert!(n_of(&fewer, false) > 1 && n_of(&fewer, false) <= n_of(&truth, true));
+}

@@ -107,6 +107,10 @@ impl FittedMethod for FittedClosedForm {
         self.fit.choice()
     }
 
+    fn n_sources(&self, condition: &Condition) -> Option<usize> {
+        self.controls.as_ref().map(|controls| controls.n_cells(condition))
+    }
+
     fn make(&self, asked: &Asked) -> Result<Made> {
         self.check(asked.draws)?;
         let [control, mean] = self.fit.means(self.form, asked.condition)?;

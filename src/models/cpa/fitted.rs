@@ -73,6 +73,10 @@ impl FittedMethod for Cpa {
         self.kept.shape.told.choice()
     }
 
+    fn n_sources(&self, condition: &Condition) -> Option<usize> {
+        self.kept.controls.as_ref().map(|controls| controls.n_cells(condition))
+    }
+
     /// Basal states are those of control cells and draw no noise that a temperature could scale.
     fn make(&self, asked: &Asked) -> Result<Made> {
         check_draws_without_noise(self.name(), &asked.draws)?;

@@ -11,6 +11,7 @@ use super::network::{Network, Tokens};
 use super::pairs::flags;
 use super::params::ScgptParams;
 use crate::Result;
+use crate::conditions::Condition;
 use crate::language::kernels::{alone, values};
 use crate::language::parameters::{Parameters, device_of};
 use crate::models::counts::check_draws_without_noise;
@@ -88,6 +89,10 @@ impl FittedMethod for Scgpt {
 
     fn choice(&self) -> Option<&Choice> {
         self.kept.told.choice()
+    }
+
+    fn n_sources(&self, condition: &Condition) -> Option<usize> {
+        Some(self.kept.controls.n_cells(condition))
     }
 
     /// Every control cell is perturbed once; where more cells are asked for than there are controls, they come again.

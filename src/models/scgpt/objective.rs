@@ -15,7 +15,7 @@ use crate::language::parameters::Parameters;
 use crate::models::counts::Told;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::reference::Choice;
-use crate::models::source::{ControlCells, control_rows};
+use crate::models::source::{ControlCells, FEWEST_KEPT, control_rows};
 use crate::models::training_data::TrainingData;
 use crate::preprocess::normalize::log_normalize;
 use crate::training::optimizer::Slot;
@@ -25,7 +25,7 @@ use crate::{Error, Result};
 /// A minibatch is split into parts of this many pairs, each on a thread of its own.
 const PAIRS_PER_PART: usize = 4;
 /// At most this many control cells are kept per combination of covariates: they are held in all genes of the panel.
-const MOST_CONTROLS: usize = 512;
+const MOST_CONTROLS: usize = FEWEST_KEPT;
 
 /// An scGPT that is being fitted.
 pub struct ScgptObjective {

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::network::Network;
 use super::params::ScviParams;
 use crate::Result;
+use crate::conditions::Condition;
 use crate::language::parameters::{Parameters, device_of};
 use crate::models::counts::{Kept, check_draws};
 use crate::models::method::{Asked, FittedMethod, Made, Makes, written};
@@ -81,6 +82,10 @@ impl FittedMethod for Scvi {
 
     fn choice(&self) -> Option<&Choice> {
         self.kept.shape.told.choice()
+    }
+
+    fn n_sources(&self, condition: &Condition) -> Option<usize> {
+        self.kept.controls.as_ref().map(|controls| controls.n_cells(condition))
     }
 
     /// The temperature scales the noise of latents; counts are drawn from their law always.

@@ -1,4 +1,4 @@
-//! Every method on every held-out condition, means over seeds; and what has no value.
+//! Every method on every held-out condition, means over seeds and splits; and what has no value.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub fn section(benchmark: &Benchmark, metrics: &[&Metric]) -> String {
     }
     let all: Vec<ScoreRow> = benchmark.rows.iter().map(|one| one.row.clone()).collect();
     format!(
-        "<section><h2>By condition</h2><p>Means over seeds.</p>{}{}<div class=\"scroll\"><table class=\"sortable\"><thead><tr>\
+        "<section><h2>By condition</h2><p>Means over seeds, and over splits where several hold a condition out.</p>{}{}<div class=\"scroll\"><table class=\"sortable\"><thead><tr>\
          <th>perturbation</th>{names}<th>method</th><th class=\"n\">real</th>{}</tr></thead><tbody>{body}</tbody></table></div>\
          </section>",
         failures(benchmark),
@@ -61,8 +61,9 @@ fn failures(benchmark: &Benchmark) -> String {
         .iter()
         .map(|one| {
             format!(
-                "<li><b>{}</b>, seed {}, {}: {}</li>",
+                "<li><b>{}</b>, split {}, seed {}, {}: {}</li>",
                 escape(&one.method),
+                escape(&one.split),
                 one.seed,
                 escape(&one.stage),
                 escape(&one.reason)

@@ -68,8 +68,9 @@ pub fn costs(benchmark: &Benchmark) -> String {
         let mega = |bytes: u64| Some((bytes as f64 / 1e6).round());
         let whole = |value: f64| (!cost.fit.went_on).then_some(value);
         body.push_str(&format!(
-            "<tr><th>{}</th><td class=\"n\">{}</td>{}{}{}{}{}{}</tr>",
+            "<tr><th>{}</th><td>{}</td><td class=\"n\">{}</td>{}{}{}{}{}{}</tr>",
             escape(&cost.method),
+            escape(&cost.split),
             cost.seed,
             cost.n_steps.map_or("<td class=\"n none\">–</td>".into(), |n| format!("<td class=\"n\">{n}</td>")),
             plain(whole(cost.fit.cpu_seconds)),
@@ -82,7 +83,7 @@ pub fn costs(benchmark: &Benchmark) -> String {
     format!(
         "<section><h2>Time and memory</h2><p>Every stage was a process of its own; the system counted its CPU seconds and the \
          most memory that was resident. A fit that went on from a checkpoint has no time.</p><div class=\"scroll\"><table \
-         class=\"sortable\"><thead><tr><th>method</th><th class=\"n\">seed</th><th class=\"n\">steps</th><th class=\"n\">fit CPU \
+         class=\"sortable\"><thead><tr><th>method</th><th>split</th><th class=\"n\">seed</th><th class=\"n\">steps</th><th class=\"n\">fit CPU \
          s</th><th class=\"n\">fit wall s</th><th class=\"n\">fit MB</th><th class=\"n\">predict CPU s</th><th class=\"n\">predict \
          MB</th></tr></thead><tbody>{body}</tbody></table></div></section>"
     )

@@ -14,14 +14,15 @@ use crate::report::{provenance, scores, words};
 pub fn page(benchmark: &Benchmark, title: Option<&str>) -> String {
     let methods: BTreeSet<&str> = benchmark.standings.iter().map(|own| own.method.as_str()).collect();
     let competing = methods.iter().filter(|name| **name != crate::metrics::leaderboard::CEILING).count();
-    let n = benchmark.audit.held_out.len();
+    let n = benchmark.audit.n_conditions();
     let default = format!("{} on {}", count(competing, "method"), count(n, "held-out condition"));
     let seeds: BTreeSet<u64> = benchmark.rows.iter().map(|one| one.seed).collect();
     let lead = format!(
-        "<p class=\"lead\">{} each, fitted to {} training cells of the same screen. Means are taken over seeds first, then over \
-         conditions.</p>",
+        "<p class=\"lead\">{}, {} each, fitted to {} training cells of the same screen. Means are taken over seeds first, then \
+         over splits that hold out the same condition, then over conditions.</p>",
+        count(benchmark.audit.splits.len(), "split"),
         count(seeds.len(), "seed"),
-        benchmark.audit.n_training_cells
+        training_cells(benchmark)
     );
     let main: Vec<Metric> = metrics().into_iter().map(Metric::from).collect();
     let main: Vec<&Metric> = main.iter().collect();
@@ -36,6 +37,15 @@ pub fn page(benchmark: &Benchmark, title: Option<&str>) -> String {
         provenance::section(&serde_json::json!({}), &benchmark.settings),
     ];
     shell(title.unwrap_or(&default), &lead, &verdict(benchmark), &body.join("\n"))
+}
+
+/// How many cells a fit was given: one number, or the least and the greatest over splits.
+fn training_cells(benchmark: &Benchmark) -> String {
+    let of = || benchmark.audit.splits.iter().map(|split| split.n_training_cells);
+    match (of().min().unwrap_or(0), of().max().unwrap_or(0)) {
+        (least, most) if least == most => least.to_string(),
+        (least, most) => format!("{least} to {most}"),
+    }
 }
 
 fn explained(benchmark: &Benchmark) -> String {
@@ -58,6 +68,7 @@ mod tests {
     fn the_page_has_all_sections_and_escapes_what_files_say() {
         let mut found = benchmark(&[("<b>flow</b>", &[0.1, 0.2, 0.3]), ("additive-shift", &[0.4, 0.6, 0.5])]);
         found.failures.push(crate::metrics::benchmark::Failure {
+            split: "one".into(),
             method: "cfm".into(),
             seed: 1,
             stage: "fit".into(),
@@ -66,6 +77,7 @@ mod tests {
         let html = page(&found, None);
         for part in [
             "2 methods on 3 held-out conditions",
+            "1 split, 1 seed each, fitted to 70 training cells",
             "<h2>Leaderboard</h2>",
             "<h2>Differences to additive-shift</h2>",
             "<h2>By condition</h2>",

@@ -110,6 +110,14 @@ pub fn verdict(benchmark: &Benchmark) -> Verdict {
         true => " A perturbation in several strata of covariates counts as several conditions.",
         false => "",
     };
+    let n_splits = benchmark.audit.splits.len();
+    if n_splits > 1 {
+        sentences.push(format!(
+            "The conditions are those of {n_splits} splits, for each of which every method was fitted anew; one that several hold \
+             out counts once. Splits share training cells, so that conditions are not independent of each other, and intervals \
+             are somewhat too narrow."
+        ));
+    }
     sentences.push(format!(
         "Intervals tell how far a mean would move if the conditions were drawn again. They are not corrected for the number of \
          methods.{few}{strata}"
@@ -187,7 +195,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::metrics::ScoreRow;
-    use crate::metrics::benchmark::{Audit, AuditedCondition, SeedRow};
+    use crate::metrics::benchmark::{Audit, AuditedCondition, AuditedSplit, SeedRow};
     use crate::metrics::leaderboard::standings;
 
     /// Energy distances of each method on some conditions; spread ratio one tenth of a method named `point`.
@@ -203,7 +211,7 @@ pub(super) mod tests {
                     values: BTreeMap::from([(FIRST.to_owned(), distance), ("std_ratio".to_owned(), spread)]),
                     ..ScoreRow::default()
                 };
-                rows.push(SeedRow { seed: 0, row });
+                rows.push(SeedRow { split: "one".into(), seed: 0, row });
             }
         }
         let (standings, _) = standings(&rows, &[], "additive-shift", 0);
@@ -217,7 +225,15 @@ pub(super) mod tests {
             standings,
             costs: vec![],
             failures: vec![],
-            audit: Audit { held_out, n_training_cells: 70, ..Audit::default() },
+            audit: Audit {
+                splits: vec![AuditedSplit {
+                    name: "one".into(),
+                    held_out,
+                    n_training_cells: 70,
+                    ..AuditedSplit::default()
+                }],
+                ..Audit::default()
+            },
             settings: serde_json::json!({ "seeds": 1 }),
         }
     }
@@ -263,7 +279,7 @@ pub(super) mod tests {
     #[test]
     fn a_leak_is_told_whatever_the_scores() {
         let mut found = benchmark(&[("flow", &[0.5, 1.0]), ("additive-shift", &[1.0, 2.0])]);
-        found.audit.held_out[0].n_training = 3;
+        found.audit.splits[0].held_out[0].n_training = 3;
         let found = verdict(&found);
         assert!(found.tone == Tone::Worse && found.sentences.iter().any(|one| one.starts_with("There is leakage")));
     }

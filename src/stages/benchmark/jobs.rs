@@ -1,11 +1,12 @@
-//! The jobs of a benchmark: one method with one seed each, some at the same time.
+//! The jobs of a benchmark: one method on one split with one seed each, some at the same time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use super::params::BenchmarkParams;
 use super::process::Runner;
+use super::splits::Split;
 use crate::io::checkpoint;
 use crate::metrics::benchmark::Failure;
 use crate::models::registry::Method;
@@ -19,9 +20,13 @@ use crate::{Error, Result};
 /// The folder of what is remembered of finished steps.
 pub(super) const STAMPS: &str = ".scflow";
 
-/// One method with one seed.
+/// One method on one split with one seed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Job {
+    /// The name of the split.
+    pub(super) split: String,
+    /// Its prepared screen.
+    pub(super) prepared: PathBuf,
     pub(super) method: Method,
     pub(super) seed: u64,
     /// Its folder.
@@ -29,16 +34,27 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// All jobs: every method with the first seed, then with the next.
-    pub(super) fn all(params: &BenchmarkParams) -> Vec<Self> {
+    /// All jobs: on the first split every method with the first seed, then with the next; then on the next split.
+    pub(super) fn all(params: &BenchmarkParams, splits: &[Split]) -> Vec<Self> {
         let seeds = params.first_seed..params.first_seed + params.seeds;
-        let of = |seed: u64| {
-            params.all_methods().into_iter().map(move |method| {
-                let folder = params.output.join(method.name()).join(format!("seed-{seed}"));
-                Self { method, seed, folder }
-            })
+        let of = |split: &Split, seed: u64, method: Method| {
+            let folder = split.folder.join(method.name()).join(format!("seed-{seed}"));
+            Self { split: split.name.clone(), prepared: split.prepared().to_owned(), method, seed, folder }
         };
-        seeds.flat_map(of).collect()
+        let methods = params.all_methods();
+        let mut jobs = Vec::new();
+        for split in splits {
+            for seed in seeds.clone() {
+                jobs.extend(methods.iter().map(|&method| of(split, seed, method)));
+            }
+        }
+        jobs
+    }
+
+    /// How it failed, if it did.
+    pub(super) fn failure<'a>(&self, failures: &'a [Failure]) -> Option<&'a Failure> {
+        let own = |one: &&Failure| one.split == self.split && one.method == self.method.name() && one.seed == self.seed;
+        failures.iter().find(own)
     }
 
     /// The model.
@@ -52,20 +68,20 @@ impl Job {
     }
 
     /// Fit, predict and evaluate.
-    fn steps(&self, params: &BenchmarkParams, prepared: &Path, runner: &Runner) -> Result<Vec<Step>> {
+    fn steps(&self, params: &BenchmarkParams, runner: &Runner) -> Result<Vec<Step>> {
         let predicted = self.folder.join("predicted.h5ad");
         let run = |stage: &'static str| {
             let (runner, folder) = (runner.clone(), self.folder.clone());
             (stage, runner, folder)
         };
         let fit = FitParams {
-            input: prepared.to_owned(),
+            input: self.prepared.clone(),
             output: self.model(),
             force: true,
             ..params.fit(self.method, self.seed)
         };
         let (stage, runner_of_fit, folder) = run("fit");
-        let inputs = vec![("prepared screen", prepared.to_owned())];
+        let inputs = vec![("prepared screen", self.prepared.clone())];
         let decided = ["input", "output", "force", "resume"];
         let fit = Step::new(stage, fit, &decided, inputs, &self.model(), move |params: &FitParams, _, begun| {
             let resume = begun && checkpoint::path_of(&params.output).exists();
@@ -81,13 +97,13 @@ impl Job {
         })?;
         let evaluate = EvaluateParams {
             prediction: predicted.clone(),
-            truth: prepared.to_owned(),
+            truth: self.prepared.clone(),
             output: self.scores(),
             force: true,
             ..params.evaluate(self.seed)
         };
         let (stage, runner_of_evaluate, folder) = run("evaluate");
-        let inputs = vec![("prediction", predicted), ("truth", prepared.to_owned())];
+        let inputs = vec![("prediction", predicted), ("truth", self.prepared.clone())];
         let decided = ["prediction", "truth", "output", "force"];
         let evaluate =
             Step::new(stage, evaluate, &decided, inputs, &self.scores(), move |params: &EvaluateParams, _, _| {
@@ -137,7 +153,6 @@ impl Watcher for Relay<'_> {
 pub(super) fn run_all(
     jobs: &[Job],
     params: &BenchmarkParams,
-    prepared: &Path,
     digests: &Digests,
     say: &dyn Fn(&str),
 ) -> Result<Vec<Failure>> {
@@ -156,7 +171,7 @@ pub(super) fn run_all(
                         return;
                     }
                     let number = format!("{}/{}", place + 1, jobs.len());
-                    match work(job, &number, params, prepared, runner, &mut digests.clone(), &news) {
+                    match work(job, &number, params, runner, &mut digests.clone(), &news) {
                         None => {}
                         Some(failed @ News::Stopped(_)) => {
                             stops.store(true, Ordering::SeqCst);
@@ -176,8 +191,8 @@ pub(super) fn run_all(
             match news {
                 News::Line(line) => say(&line),
                 News::Failed(failure) => {
-                    let Failure { method, seed, stage, reason } = &failure;
-                    say(&format!("[{method} seed {seed}] {stage} failed: {reason}"));
+                    let Failure { split, method, seed, stage, reason } = &failure;
+                    say(&format!("[{split} {method} seed {seed}] {stage} failed: {reason}"));
                     failures.push(failure);
                 }
                 News::Stopped(error) => stopped = Some(error),
@@ -186,7 +201,7 @@ pub(super) fn run_all(
         match stopped {
             Some(error) => Err(error),
             None => {
-                failures.sort_by(|a, b| (&a.method, a.seed).cmp(&(&b.method, b.seed)));
+                failures.sort_by(|a, b| (&a.split, &a.method, a.seed).cmp(&(&b.split, &b.method, b.seed)));
                 Ok(failures)
             }
         }
@@ -198,7 +213,6 @@ fn work(
     job: &Job,
     number: &str,
     params: &BenchmarkParams,
-    prepared: &Path,
     runner: &Runner,
     digests: &mut Digests,
     news: &Sender<News>,
@@ -208,12 +222,13 @@ fn work(
         Error::Stage { reason, .. } => News::Failed(failure(job, stage, reason)),
         other => News::Failed(failure(job, stage, other.to_string())),
     };
-    let steps = match job.steps(params, prepared, runner) {
+    let steps = match job.steps(params, runner) {
         Ok(steps) => steps,
         Err(error) => return Some(failed("fit", error)),
     };
     for step in steps {
-        let relay = Relay { news, prefix: format!("[{number} {} seed {}] {}", job.method.name(), job.seed, step.name) };
+        let name = format!("{} {} seed {}", job.split, job.method.name(), job.seed);
+        let relay = Relay { news, prefix: format!("[{number} {name}] {}", step.name) };
         if let Err(error) = advance(&step, &job.folder.join(STAMPS), params.force, digests, &relay) {
             return Some(failed(step.name, error));
         }
@@ -222,5 +237,5 @@ fn work(
 }
 
 fn failure(job: &Job, stage: &str, reason: String) -> Failure {
-    Failure { method: job.method.name().into(), seed: job.seed, stage: stage.into(), reason }
+    Failure { split: job.split.clone(), method: job.method.name().into(), seed: job.seed, stage: stage.into(), reason }
 }

@@ -1,10 +1,10 @@
 //! What `benchmark` is told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::error::refuse;
 use crate::language::device::DeviceChoice;
 use crate::models::registry::{Has, Method};
@@ -12,6 +12,7 @@ use crate::stages::evaluate::EvaluateParams;
 use crate::stages::fit::FitParams;
 use crate::stages::predict::PredictParams;
 use crate::stages::preprocess::PreprocessParams;
+use crate::{Error, Result};
 
 /// The method that the others are held against.
 pub const REFERENCE: Method = Method::AdditiveShift;
@@ -20,8 +21,13 @@ pub const REFERENCE: Method = Method::AdditiveShift;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BenchmarkParams {
-    /// The raw screen, how it is prepared and what is held out; where the prepared screen lies is decided here.
+    /// The raw screen and how it is prepared; where the prepared screen lies is decided here. What is held out is said here, as
+    /// one split, or by `splits`, or by `folds`.
     pub preprocess: PreprocessParams,
+    /// Name → table that says which cells or conditions are `train`, `val` and `test`: one split each.
+    pub splits: BTreeMap<String, PathBuf>,
+    /// As many splits, which hold out every combination once: [`crate::preprocess::folds::Folds::divide`]; the first seed decides how.
+    pub folds: Option<usize>,
     /// The folder of results.
     pub output: PathBuf,
     /// The methods; [`REFERENCE`] always takes part.
@@ -34,7 +40,8 @@ pub struct BenchmarkParams {
     pub steps: Option<usize>,
     /// Seconds of training of every method that is trained.
     pub budget_seconds: Option<f64>,
-    /// Cells that are generated for each held-out condition.
+    /// Cells that every method generates for each held-out condition: fewer where there are fewer control cells to make them
+    /// from, or fewer real ones ([`crate::models::fitted::Known::n_comparable`]).
     pub cells: usize,
     /// Conditions with fewer real cells get no scores.
     pub min_cells: usize,
@@ -59,6 +66,8 @@ impl Default for BenchmarkParams {
         let (predict, evaluate) = (PredictParams::default(), EvaluateParams::default());
         Self {
             preprocess: PreprocessParams::default(),
+            splits: BTreeMap::new(),
+            folds: None,
             output: "benchmark".into(),
             methods: Method::ALL.to_vec(),
             seeds: 3,
@@ -82,10 +91,7 @@ impl BenchmarkParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for a choice that cannot work; those of the stages' own checks.
     pub fn check(&self) -> Result<()> {
-        self.preprocess.check()?;
-        if self.preprocess.no_holdout {
-            return refuse("no-holdout", "given", "methods are compared on conditions that are held out");
-        }
+        self.check_splits()?;
         if self.methods.is_empty() {
             return refuse("methods", "none", "name some, such as calmflow,cfm,additive");
         }
@@ -101,6 +107,40 @@ impl BenchmarkParams {
             }
         }
         self.predict(self.first_seed).check()
+    }
+
+    /// Fails unless there is exactly one way of holding out, and splits have names that can be those of folders.
+    fn check_splits(&self) -> Result<()> {
+        let own = &self.preprocess;
+        if own.no_holdout {
+            return refuse("no-holdout", "given", "methods are compared on conditions that are held out");
+        }
+        let patterns = !own.holdout.is_empty() || own.split.is_some();
+        let ways = [patterns, !self.splits.is_empty(), self.folds.is_some()];
+        match ways.into_iter().filter(|&way| way).count() {
+            0 => {
+                return Err(Error::MissingKey {
+                    place: "benchmark".into(),
+                    key: "--holdout".into(),
+                    hint: "hold out conditions with --holdout \"A + B\", give tables as --split NAME=FILE.csv, or say --folds 5"
+                        .into(),
+                });
+            }
+            1 => {}
+            _ => {
+                let given = if self.splits.is_empty() { "--folds" } else { "--split" };
+                return refuse(given, "given", "only one of --holdout, --split and --folds can be");
+            }
+        }
+        if let Some(name) = self.splits.keys().find(|name| !is_name(name)) {
+            let reason =
+                "a split is named by letters, digits, `-`, `_` and `.`, and its name begins with none of the last";
+            return refuse("split", name, reason);
+        }
+        match patterns {
+            true => own.check(),
+            false => PreprocessParams { split: Some("split.csv".into()), ..own.clone() }.check(),
+        }
     }
 
     /// The methods that take part, in the order of the registry.
@@ -120,7 +160,14 @@ impl BenchmarkParams {
 
     /// The choices of a prediction.
     pub(super) fn predict(&self, seed: u64) -> PredictParams {
-        PredictParams { held_out: true, cells: self.cells, seed, device: self.device, ..PredictParams::default() }
+        PredictParams {
+            held_out: true,
+            cells: self.cells,
+            at_most_comparable: true,
+            seed,
+            device: self.device,
+            ..PredictParams::default()
+        }
     }
 
     /// The choices of an evaluation; what is missing is told in the benchmark's own table.
@@ -133,6 +180,12 @@ impl BenchmarkParams {
             ..EvaluateParams::default()
         }
     }
+}
+
+/// True for what can name a folder anywhere.
+fn is_name(text: &str) -> bool {
+    let fits = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+    !text.is_empty() && !text.starts_with('.') && text.chars().all(fits)
 }
 
 #[cfg(test)]
@@ -163,6 +216,15 @@ mod tests {
         refused(BenchmarkParams { steps: Some(3), budget_seconds: Some(3.0), ..params() });
         let preprocess = PreprocessParams { no_holdout: true, ..PreprocessParams::default() };
         refused(BenchmarkParams { preprocess, ..params() });
-        refused(BenchmarkParams { preprocess: PreprocessParams::default(), ..params() });
+        let undivided = || BenchmarkParams { preprocess: PreprocessParams::default(), ..params() };
+        refused(undivided());
+        BenchmarkParams { folds: Some(3), ..undivided() }.check().unwrap();
+        refused(BenchmarkParams { folds: Some(3), ..params() });
+        let splits = |names: &[&str]| names.iter().map(|&name| (name.to_owned(), "a.csv".into())).collect();
+        BenchmarkParams { splits: splits(&["a", "b-2.x"]), ..undivided() }.check().unwrap();
+        for name in ["", ".a", "a/b", "a b"] {
+            refused(BenchmarkParams { splits: splits(&[name]), ..undivided() });
+        }
+        refused(BenchmarkParams { splits: splits(&["a"]), folds: Some(2), ..undivided() });
     }
 }

@@ -14,17 +14,17 @@ use crate::{Error, Result};
 const COUNTS: &str = "counts";
 const EMBEDDING: &str = "X_pca";
 
-/// The conditions to predict, each with as many cells.
+/// The conditions to predict, each with its number of cells.
 pub(super) struct Wanted {
     conditions: Vec<Condition>,
     statuses: Vec<String>,
-    n_each: usize,
+    n_cells: Vec<usize>,
     /// `obs` with one row per condition.
     obs: Annotations,
 }
 
 impl Wanted {
-    pub(super) fn new(model: &FittedModel, conditions: Vec<Condition>, n_each: usize) -> Self {
+    pub(super) fn new(model: &FittedModel, conditions: Vec<Condition>, n_cells: Vec<usize>) -> Self {
         let statuses: Vec<String> =
             conditions.iter().map(|condition| model.known.status(condition).to_string()).collect();
         let texts =
@@ -39,12 +39,12 @@ impl Wanted {
         }
         obs.set("status", Column::categorical(&statuses));
         obs.set("library_size", Column::Float(vec![0.0; conditions.len()]));
-        Self { conditions, statuses, n_each, obs }
+        Self { conditions, statuses, n_cells, obs }
     }
 
     /// Cells in all.
     pub(super) fn n_cells(&self) -> usize {
-        self.conditions.len() * self.n_each
+        self.n_cells.iter().sum()
     }
 
     /// The file without its cells.
@@ -90,7 +90,7 @@ impl Wanted {
         say: &'a dyn Fn(&str),
     ) -> impl Iterator<Item = Result<Cells>> + 'a {
         let blocks = (0..self.conditions.len()).flat_map(move |place| {
-            let blocks = model.blocks(self.n_each, seed);
+            let blocks = model.blocks(self.n_cells[place], seed);
             let n_blocks = blocks.len();
             blocks.into_iter().enumerate().map(move |(block, (seed, n_cells))| (place, block, n_blocks, seed, n_cells))
         });
@@ -117,7 +117,7 @@ impl Wanted {
 
     /// The conditions with their statuses and numbers of cells.
     pub(super) fn into_conditions(self) -> Vec<(Condition, String, usize)> {
-        let of = |(condition, status)| (condition, status, self.n_each);
-        self.conditions.into_iter().zip(self.statuses).map(of).collect()
+        let of = |((condition, status), n_cells)| (condition, status, n_cells);
+        self.conditions.into_iter().zip(self.statuses).zip(self.n_cells).map(of).collect()
     }
 }

@@ -43,6 +43,8 @@ pub struct PredictParams {
     pub held_out: bool,
     /// Cells per condition.
     pub cells: usize,
+    /// Make fewer cells of a condition where there are fewer to compare them with: [`crate::models::fitted::Known::n_comparable`].
+    pub at_most_comparable: bool,
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
     /// How far from the law of all conditions to that of the condition; 1 is the condition's.
@@ -72,6 +74,7 @@ impl Default for PredictParams {
             covariates: Vec::new(),
             held_out: false,
             cells: 500,
+            at_most_comparable: false,
             temperature: 1.0,
             guidance: 1.0,
             anchor: None,
@@ -129,7 +132,9 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
         Some(truth) => Some(cell_eval::Real::choose(h5ad::read(truth)?, &model, &conditions)?),
         None => None,
     };
-    let wanted = Wanted::new(&model, conditions, params.cells);
+    let n_cells = n_cells(params, &model, &conditions);
+    tell_repeats(&model, &conditions, &n_cells, say);
+    let wanted = Wanted::new(&model, conditions, n_cells);
     let provenance = provenance(params, &model)?;
     let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
     let blocks = wanted.blocks(&model, params.seed, generate, say);
@@ -192,6 +197,36 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
     Ok(conditions)
 }
 
+/// How many cells are made of each condition.
+fn n_cells(params: &PredictParams, model: &FittedModel, conditions: &[Condition]) -> Vec<usize> {
+    let of = |condition: &Condition| match params.at_most_comparable {
+        // Blocks take control cells anew, so that a second one would repeat them.
+        true => params.cells.min(model.known.n_comparable(condition)).min(model.most_per_block()),
+        false => params.cells,
+    };
+    conditions.iter().map(of).collect()
+}
+
+/// Tells where control cells are taken again, as there are fewer of them than cells.
+fn tell_repeats(model: &FittedModel, conditions: &[Condition], n_cells: &[usize], say: &dyn Fn(&str)) {
+    let repeats: Vec<(&Condition, usize, usize)> = conditions
+        .iter()
+        .zip(n_cells)
+        .filter_map(|(condition, &n)| Some((condition, n, model.method.n_sources(condition)?)))
+        .filter(|(_, n, n_sources)| n > n_sources)
+        .collect();
+    if let Some((condition, n, n_sources)) = repeats.first() {
+        say(&format!(
+            "`{}` starts from control cells, and takes them again for {} of {} conditions, such as {condition}: {n} cells from \
+             {n_sources}; cells that come again make distances between populations look too great, so compare at most as many, \
+             or say --at-most-comparable",
+            model.method.name(),
+            repeats.len(),
+            conditions.len()
+        ));
+    }
+}
+
 /// What made the file; the places of files do not go into it, their content does.
 fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
     let mut files = BTreeMap::new();
@@ -209,6 +244,7 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "held_out": params.held_out,
         "covariates": params.covariates,
         "cells": params.cells,
+        "at_most_comparable": params.at_most_comparable,
         "temperature": params.temperature,
         "guidance": params.guidance,
         "anchor": params.anchor,

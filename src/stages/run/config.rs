@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::RunParams;
 use super::plan::{PATH_KEYS, SECTIONS};
 use super::sections::unknown_key;
-use crate::stages::steps::Step;
 use crate::{Error, Result};
 
 /// The configuration of a run.
@@ -119,22 +118,24 @@ fn set(all: &mut Map<String, Value>, text: &str) -> Result<()> {
 
 /// Makes the paths among the settings absolute, as seen from `folder`.
 fn anchor(all: &mut Map<String, Value>, folder: &Path) {
-    let place = |value: &mut Value| {
-        if let Value::String(text) = value {
-            *text = folder.join(&*text).components().collect::<PathBuf>().display().to_string();
+    fn place(value: &mut Value, folder: &Path) {
+        match value {
+            Value::String(text) => *text = folder.join(&*text).components().collect::<PathBuf>().display().to_string(),
+            Value::Object(table) => table.values_mut().for_each(|value| place(value, folder)),
+            _ => {}
         }
-    };
+    }
     for (name, value) in all {
         match value {
             Value::Object(section) => {
                 let keys = PATH_KEYS.iter().filter(|(section, _)| section == name);
                 for (_, key) in keys {
                     if let Some(value) = section.get_mut(*key) {
-                        place(value);
+                        place(value, folder);
                     }
                 }
             }
-            value if name == "input" || name == "output" => place(value),
+            value if name == "input" || name == "output" => place(value, folder),
             _ => {}
         }
     }
@@ -144,23 +145,23 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }
 
-/// The resolved configuration as TOML: every setting of every stage; it can be run again.
+/// The resolved configuration as TOML: every setting of every section; it can be run again.
 ///
 /// # Errors
 /// [`Error::Backend`] if a setting cannot be written as TOML.
-pub fn resolved(config: &Config, steps: &[Step]) -> Result<String> {
+pub fn resolved(config: &Config, sections: &[(&str, Value)]) -> Result<String> {
     let mut all = Map::new();
     if let Some(input) = &config.input {
         all.insert("input".into(), input.display().to_string().into());
     }
     all.insert("output".into(), ".".into());
-    for step in steps {
-        let mut settings = step.settings.clone();
+    for (name, settings) in sections {
+        let mut settings = settings.clone();
         if let Value::Object(settings) = &mut settings {
             // TOML has no null: what is absent is left out.
             settings.retain(|_, value| !value.is_null());
         }
-        all.insert(step.name.into(), settings);
+        all.insert((*name).into(), settings);
     }
     let text = toml::to_string(&all).map_err(|source| Error::backend("writing the resolved configuration", source))?;
     let version = env!("CARGO_PKG_VERSION");
@@ -178,7 +179,7 @@ mod tests {
         let config = folder.path().join("run.toml");
         std::fs::write(&config, text).unwrap();
         let set = set.iter().map(ToString::to_string).collect();
-        Config::read(&RunParams { config, set, output: None, force: false }).map(|mut config| {
+        Config::read(&RunParams { config, set, ..RunParams::default() }).map(|mut config| {
             config.output = config.output.strip_prefix(folder.path()).unwrap_or(&config.output).to_owned();
             config
         })

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::sections::read;
 use crate::Result;
+use crate::error::refuse;
 use crate::io::checkpoint;
+use crate::stages::benchmark::BenchmarkParams;
 use crate::stages::evaluate::{EvaluateParams, evaluate};
 use crate::stages::fit::{FitParams, fit};
 use crate::stages::predict::{PredictParams, predict};
@@ -15,10 +17,13 @@ use crate::stages::simulate::{SimulateParams, simulate};
 use crate::stages::steps::Step;
 
 /// The sections that a configuration may have.
-pub const SECTIONS: [&str; 6] = ["simulate", "preprocess", "fit", "predict", "evaluate", "report"];
+pub const SECTIONS: [&str; 7] = ["simulate", "preprocess", "benchmark", "fit", "predict", "evaluate", "report"];
 
-/// The settings that are paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 1] = [("preprocess", "split")];
+/// The stages that a benchmark takes the place of: it fits, predicts and scores every method itself.
+const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
+
+/// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
+pub const PATH_KEYS: [(&str, &str); 2] = [("preprocess", "split"), ("benchmark", "splits")];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +40,8 @@ pub struct Layout {
     pub scores: PathBuf,
     /// The page.
     pub report: PathBuf,
+    /// All that a benchmark makes, in the place of the last five.
+    pub benchmark: PathBuf,
 }
 
 impl Layout {
@@ -47,8 +54,58 @@ impl Layout {
             predicted: output.join("3-predicted.h5ad"),
             scores: output.join("4-scores"),
             report: output.join("report.html"),
+            benchmark: output.join("benchmark"),
         }
     }
+}
+
+/// The screen, and the step that simulates it if no file is given.
+fn simulated(config: &Config, layout: &Layout) -> Result<(PathBuf, Option<Step>)> {
+    if let Some(input) = &config.input {
+        return Ok((input.clone(), None));
+    }
+    let decided = ["output", "force"];
+    let mut params: SimulateParams = read("simulate", &config.section("simulate"), &decided)?;
+    (params.output, params.force) = (layout.screen.clone(), true);
+    params.check()?;
+    let step = Step::new("simulate", params, &decided, vec![], &layout.screen, |params, watcher, _| {
+        simulate(params, &|message| watcher.say(message)).map(drop)
+    })?;
+    Ok((layout.screen.clone(), Some(step)))
+}
+
+/// What a benchmark takes of `[preprocess]` and `[benchmark]`, and which keys of the two the run decides.
+pub const DECIDED_OF_BENCHMARK: [&[&str]; 2] =
+    [&["input", "output", "force"], &["preprocess", "output", "threads", "program", "force"]];
+
+/// The benchmark of a configuration with a section `[benchmark]`: the screen, the step that simulates it if no file is given,
+/// and what to compare. `threads` are shared by the fits that run at the same time.
+///
+/// # Errors
+/// Those of reading the sections; those of [`BenchmarkParams::check`]; [`crate::Error::InvalidParameter`] beside a section of a
+/// stage that the benchmark takes the place of.
+pub fn plan_benchmark(
+    config: &Config,
+    layout: &Layout,
+    threads: usize,
+    program: &Path,
+    force: bool,
+) -> Result<(Option<Step>, BenchmarkParams)> {
+    if let Some(other) = REPLACED.iter().find(|name| config.sections.contains_key(**name)) {
+        let reason =
+            "a benchmark fits, predicts and scores every method itself; write this section into a file of its own";
+        return refuse("[benchmark]", format!("beside [{other}]"), reason);
+    }
+    let (screen, simulated) = simulated(config, layout)?;
+    let [of_preprocess, of_benchmark] = DECIDED_OF_BENCHMARK;
+    let mut preprocess: PreprocessParams = read("preprocess", &config.section("preprocess"), of_preprocess)?;
+    preprocess.input = screen;
+    let mut params: BenchmarkParams = read("benchmark", &config.section("benchmark"), of_benchmark)?;
+    params.threads = (threads / params.jobs.max(1)).max(1);
+    (params.preprocess, params.output) = (preprocess, layout.benchmark.clone());
+    (params.program, params.force) = (program.to_owned(), force);
+    params.check()?;
+    Ok((simulated, params))
 }
 
 /// The steps of the configuration, and whether scores may be missing.
@@ -56,17 +113,8 @@ impl Layout {
 /// # Errors
 /// Those of reading the sections, and of the parameters' own checks.
 pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
-    let mut steps = Vec::new();
-    let screen = config.input.clone().unwrap_or_else(|| layout.screen.clone());
-    if config.input.is_none() {
-        let decided = ["output", "force"];
-        let mut params: SimulateParams = read("simulate", &config.section("simulate"), &decided)?;
-        (params.output, params.force) = (screen.clone(), true);
-        params.check()?;
-        steps.push(Step::new("simulate", params, &decided, vec![], &screen, |params, watcher, _| {
-            simulate(params, &|message| watcher.say(message)).map(drop)
-        })?);
-    }
+    let (screen, simulated) = simulated(config, layout)?;
+    let mut steps: Vec<Step> = simulated.into_iter().collect();
 
     let decided = ["input", "output", "force"];
     let mut params: PreprocessParams = read("preprocess", &config.section("preprocess"), &decided)?;
