@@ -18,7 +18,7 @@ use crate::stages::steps::Step;
 pub const SECTIONS: [&str; 6] = ["simulate", "preprocess", "fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 1] = [("preprocess", "split")];
+pub const PATH_KEYS: [(&str, &str); 2] = [("preprocess", "split"), ("fit", "pretrained")];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,8 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let mut params: FitParams = read("fit", &config.section("fit"), &decided)?;
     (params.input, params.output, params.force) = (layout.prepared.clone(), layout.model.clone(), true);
     params.check()?;
-    let inputs = vec![("prepared screen", layout.prepared.clone())];
+    let mut inputs = vec![("prepared screen", layout.prepared.clone())];
+    inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)
