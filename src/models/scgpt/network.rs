@@ -16,6 +16,8 @@ use crate::language::transformer::{Linear, Norm};
 
 /// Embeddings of genes and flags start with this deviation; those of genes are normalised.
 const OF_TOKENS: f32 = 1.0;
+/// The first map of a value has a bias from the start: without one, all that is not expressed would be normalised from zero.
+const OF_VALUES: f32 = 0.6;
 /// What is told starts smaller than the gene that it is told to.
 const OF_TOLD: f32 = 0.3;
 /// The decoder starts near zero, so that a prediction starts at the genes' means.
@@ -66,7 +68,7 @@ impl Network {
             genes: parameters.tensor("encoder.embedding", &[panel.n_genes, width], Start::Normal(OF_TOKENS))?,
             gene_norm: Norm::new(parameters, "encoder.enc_norm", width)?,
             value: [
-                Linear::new(parameters, "value_encoder.linear1", 1, width, 1.0)?,
+                Linear::with_bias(parameters, "value_encoder.linear1", 1, width, OF_VALUES, Start::Normal(OF_VALUES))?,
                 Linear::new(parameters, "value_encoder.linear2", width, width, even)?,
             ],
             value_norm: Norm::new(parameters, "value_encoder.norm", width)?,

@@ -25,7 +25,7 @@ use crate::training::Objective;
 
 const SMALL: ScgptParams = ScgptParams {
     centre: Centre::None,
-    encoder: EncoderParams { width: 16, n_layers: 2, n_heads: 2, n_hidden: 32 },
+    encoder: EncoderParams { width: 16, n_layers: 2, n_heads: 2, n_hidden: 64 },
     batch_norm: false,
     allow_unknown_genes: false,
     n_genes: 6,
