@@ -105,7 +105,7 @@ fn means_and_labels_agree_with_python() {
 #[test]
 fn neighbours_agree_with_python() {
     let golden = golden();
-    let found = Neighbors::exact(points(&golden["first"]).view(), 5).unwrap();
+    let found = Neighbors::exact(points(&golden["first"]).view(), 6).unwrap();
     for (row, expected) in golden["neighbors"].as_array().unwrap().iter().enumerate() {
         let expected: Vec<usize> = numbers(expected).into_iter().map(|index| index as usize).collect();
         assert_eq!(found.indices.row(row).to_vec(), expected);

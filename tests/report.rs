@@ -26,7 +26,7 @@ fn scores_folder(folder: &Path) -> PathBuf {
     ];
     let provenance = json!({ "version": "0.1.0", "truth_sha256": "ab".repeat(32), "parameters": { "seed": 0 } });
     let path = folder.join("scores");
-    write_folder(&path, &evaluation.scores, &map, &history.into(), &provenance).unwrap();
+    write_folder(&path, &evaluation.scores, &evaluation.changes, &map, &history.into(), &provenance).unwrap();
     path
 }
 
@@ -97,7 +97,7 @@ fn the_page_is_whole_needs_no_network_and_has_the_same_bytes_each_time() {
 fn names_in_the_files_never_become_markup() {
     let folder = tempfile::tempdir().unwrap();
     let scores = scores_folder(folder.path());
-    for name in ["scores.json", "umap.csv", "provenance.json", "history.csv"] {
+    for name in ["scores.json", "umap.csv", "changes.csv", "provenance.json", "history.csv"] {
         let path = scores.join(name);
         let text = std::fs::read_to_string(&path).unwrap();
         let text = text.replace("A+B", "<script>alert(1)</script>").replace("type 0", "<img src=x onerror=alert(1)>");
@@ -115,6 +115,39 @@ fn names_in_the_files_never_become_markup() {
     let (scores, output) = (scores.to_str().unwrap(), output.to_str().unwrap());
     program(&[scores, "-o", output, "--title", "<script>"]).success().stdout(format!("{output}\n"));
     assert!(std::fs::read_to_string(output).unwrap().contains("<h1>&lt;script&gt;</h1>"));
+}
+
+#[test]
+fn pictures_are_files_of_their_own_with_the_same_bytes_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let scores = scores_folder(folder.path());
+    let figures = |name: &str| {
+        let (output, figures) = (folder.path().join(format!("{name}.html")), folder.path().join(name));
+        let arguments =
+            [scores.to_str().unwrap(), "-o", output.to_str().unwrap(), "--figures", figures.to_str().unwrap()];
+        program(&arguments).success();
+        program(&arguments).code(2);
+        figures
+    };
+    let (first, second) = (figures("first"), figures("second"));
+    for name in ["cells", "leiden", "changes", "training"] {
+        let svg = std::fs::read_to_string(first.join(format!("{name}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg") && !svg.contains("var(--") && !svg.contains("NaN"), "{name}");
+        // Two conditions of at most 200 genes; the map has every cell.
+        let n_dots = svg.matches("<circle").count();
+        match name {
+            "changes" => assert!(n_dots > 50 && n_dots <= 400, "{n_dots}"),
+            "training" => assert_eq!(svg.matches("validation").count(), 1),
+            _ => assert!(n_dots > 100, "{name}: {n_dots}"),
+        }
+        let png = std::fs::read(first.join(format!("{name}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 5000, "{name}");
+        for ending in ["svg", "png"] {
+            let file = format!("{name}.{ending}");
+            let same = std::fs::read(first.join(&file)).unwrap() == std::fs::read(second.join(&file)).unwrap();
+            assert!(same, "{file}");
+        }
+    }
 }
 
 #[test]

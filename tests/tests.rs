@@ -13,5 +13,6 @@ mod run;
 mod benchmark;
 mod architecture;
 mod flow;
+mod embedding;
 mod fit;
 mod norman;

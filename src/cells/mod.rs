@@ -14,7 +14,8 @@ pub use value::Value;
 
 /// Cells × genes with annotations: what an AnnData file holds, in memory.
 ///
-/// **Shapes** `x` and every layer: (n_cells, n_genes); `obsm`: (n_cells, _); `varm`: (n_genes, _).
+/// **Shapes** `x` and every layer: (n_cells, n_genes); `obsm`: (n_cells, _); `varm`: (n_genes, _); `obsp`:
+/// (n_cells, n_cells); `varp`: (n_genes, n_genes).
 #[derive(Debug, Clone, Default)]
 pub struct Cells {
     /// The main matrix; its scale (counts, or log1p of normalised counts) is the caller's to know and to record.
@@ -29,6 +30,10 @@ pub struct Cells {
     pub obsm: BTreeMap<String, Array2<f32>>,
     /// Dense arrays with one row per gene, such as `PCs`.
     pub varm: BTreeMap<String, Array2<f32>>,
+    /// Numbers for pairs of cells, such as `connectivities`.
+    pub obsp: BTreeMap<String, SparseMatrix>,
+    /// Numbers for pairs of genes.
+    pub varp: BTreeMap<String, SparseMatrix>,
     /// Everything else.
     pub uns: BTreeMap<String, Value>,
 }
@@ -53,6 +58,8 @@ impl Cells {
             var: self.var.clone(),
             obsm: self.obsm.iter().map(|(k, a)| (k.clone(), a.select(ndarray::Axis(0), rows))).collect(),
             varm: self.varm.clone(),
+            obsp: self.obsp.iter().map(|(name, pairs)| (name.clone(), among(pairs, rows))).collect(),
+            varp: self.varp.clone(),
             uns: self.uns.clone(),
         }
     }
@@ -66,7 +73,14 @@ impl Cells {
             var: self.var.select(columns),
             obsm: self.obsm.clone(),
             varm: self.varm.iter().map(|(k, a)| (k.clone(), a.select(ndarray::Axis(0), columns))).collect(),
+            obsp: self.obsp.clone(),
+            varp: self.varp.iter().map(|(name, pairs)| (name.clone(), among(pairs, columns))).collect(),
             uns: self.uns.clone(),
         }
     }
+}
+
+/// The pairs that are left of a matrix of all pairs.
+fn among(pairs: &SparseMatrix, chosen: &[usize]) -> SparseMatrix {
+    pairs.select_rows(chosen).select_columns(chosen)
 }

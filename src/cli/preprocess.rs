@@ -15,7 +15,7 @@ pub struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     choices: Choices,
-    /// Seed, accepted as by every stage; nothing is drawn here, so it changes no number.
+    /// Seed of clusters and map; nothing else is drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -77,6 +77,21 @@ pub(super) struct Choices {
     /// How many principal components are fitted.
     #[arg(long, value_name = "N", default_value_t = 50)]
     n_components: usize,
+    /// Write the neighbours of all cells: obsp["distances"] and obsp["connectivities"], as scanpy does.
+    #[arg(long)]
+    neighbors: bool,
+    /// Write Leiden clusters into obs["leiden"], and the neighbours.
+    #[arg(long)]
+    leiden: bool,
+    /// Write a UMAP into obsm["X_umap"], and the neighbours.
+    #[arg(long)]
+    umap: bool,
+    /// Neighbours of each cell, counting the cell itself.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    n_neighbors: usize,
+    /// Resolution of the Leiden clusters.
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    resolution: f64,
 }
 
 impl Choices {
@@ -103,6 +118,11 @@ impl Choices {
             target_sum: self.target_sum,
             n_top_genes: self.n_top_genes,
             n_components: self.n_components,
+            neighbors: self.neighbors,
+            leiden: self.leiden,
+            umap: self.umap,
+            n_neighbors: self.n_neighbors,
+            resolution: self.resolution,
             force,
             ..PreprocessParams::default()
         }

@@ -3,12 +3,28 @@
 use leiden_rs::{GraphDataBuilder, Leiden, LeidenConfig, Partition, QualityType};
 
 use super::fuzzy::FuzzyGraph;
+use crate::error::refuse;
 use crate::{Error, Result};
 
-/// Independent starts; the partition of highest quality is kept.
-const N_STARTS: u64 = 3;
 /// At most this many passes from each start; a pass that gains nothing ends the start.
 const N_PASSES: usize = 10;
+
+/// How a graph is clustered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LeidenParams {
+    /// γ; more gives more clusters.
+    pub resolution: f64,
+    /// Independent starts; the partition of highest quality is kept.
+    pub n_starts: u64,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Default for LeidenParams {
+    fn default() -> Self {
+        Self { resolution: 1.0, n_starts: 3, seed: 0 }
+    }
+}
 
 /// Clusters the graph: the label of each point, 0 for the largest cluster, and the modularity of the partition.
 ///
@@ -16,14 +32,14 @@ const N_PASSES: usize = 10;
 /// its points and γ the resolution (Traag, Waltman & van Eck 2019, Scientific Reports 9:5233).
 ///
 /// # Errors
-/// [`Error::InvalidParameter`] if the resolution is not positive; [`Error::Backend`] if the library refuses the graph.
-pub fn leiden(graph: &FuzzyGraph, resolution: f64, seed: u64) -> Result<(Vec<usize>, f64)> {
+/// [`Error::InvalidParameter`] if the resolution is not positive, or there are no starts; [`Error::Backend`] if the library refuses the graph.
+pub fn leiden(graph: &FuzzyGraph, params: &LeidenParams) -> Result<(Vec<usize>, f64)> {
+    let LeidenParams { resolution, n_starts, seed } = *params;
     if !(resolution > 0.0 && resolution.is_finite()) {
-        return Err(Error::InvalidParameter {
-            name: "resolution".into(),
-            value: resolution.to_string(),
-            reason: "it must be above zero".into(),
-        });
+        return refuse("resolution", resolution, "it must be above zero");
+    }
+    if n_starts == 0 {
+        return refuse("n_starts", 0, "it must be above zero");
     }
     let failed = |source: leiden_rs::LeidenError| Error::backend("Leiden clustering", source.to_string());
     let mut builder = GraphDataBuilder::new(graph.n_points);
@@ -32,7 +48,7 @@ pub fn leiden(graph: &FuzzyGraph, resolution: f64, seed: u64) -> Result<(Vec<usi
     }
     let data = builder.build().map_err(failed)?;
     let mut best: Option<(Vec<usize>, f64)> = None;
-    for start in 0..N_STARTS {
+    for start in 0..n_starts {
         let config = |pass: u64| {
             LeidenConfig::builder()
                 .quality(QualityType::Modularity)
@@ -92,7 +108,7 @@ mod tests {
 
     #[test]
     fn two_cliques_separate_and_the_quality_is_their_modularity() {
-        let (labels, quality) = leiden(&two_cliques(6), 1.0, 0).unwrap();
+        let (labels, quality) = leiden(&two_cliques(6), &LeidenParams::default()).unwrap();
         assert!(labels[..6].iter().all(|&label| label == labels[0]));
         assert!(labels[6..].iter().all(|&label| label == labels[6] && label != labels[0]));
         // 15 edges within each clique, one between: m = 31, K_c = 31.

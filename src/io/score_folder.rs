@@ -5,12 +5,13 @@ use std::path::Path;
 use super::json;
 use super::table::Table;
 use crate::metrics::Scores;
+use crate::metrics::effects::GeneChange;
 use crate::report::{Contents, Kind, MapCell, MethodMeans, Metric};
 use crate::{Error, Result};
 
 const HINT: &str = "make this folder with `scflow evaluate`, and leave its files as they are";
 
-/// Reads `scores.json`, `scores.csv`, `summary.csv`, `umap.csv`, `history.csv` and `provenance.json`.
+/// Reads `scores.json`, `scores.csv`, `summary.csv`, `umap.csv`, `changes.csv`, `history.csv` and `provenance.json`.
 ///
 /// # Errors
 /// [`Error::MissingKey`] if the folder or one of its files is absent; [`Error::InvalidFile`] or [`Error::MissingColumn`] if
@@ -21,7 +22,9 @@ pub fn read(folder: &Path) -> Result<Contents> {
         let key = "a folder of scores".into();
         return Err(Error::MissingKey { place, key, hint: HINT.into() });
     }
-    for name in ["scores.json", "scores.csv", "summary.csv", "umap.csv", "history.csv", "provenance.json"] {
+    for name in
+        ["scores.json", "scores.csv", "summary.csv", "umap.csv", "changes.csv", "history.csv", "provenance.json"]
+    {
         if !folder.join(name).is_file() {
             return Err(Error::MissingKey { place, key: name.into(), hint: HINT.into() });
         }
@@ -40,6 +43,7 @@ pub fn read(folder: &Path) -> Result<Contents> {
     Ok(Contents {
         summary: read_summary(&read_table("summary.csv")?, &metrics)?,
         cells: read_map(&read_table("umap.csv")?)?,
+        changes: read_changes(&read_table("changes.csv")?)?,
         history: read_history(&read_table("history.csv")?)?,
         provenance: json::read(&folder.join("provenance.json"), HINT)?,
         scores,
@@ -81,6 +85,23 @@ fn read_map(table: &Table) -> Result<Vec<MapCell>> {
         leiden: labels[row] as usize,
     });
     Ok(cells.collect())
+}
+
+fn read_changes(table: &Table) -> Result<Vec<GeneChange>> {
+    let [perturbations, covariates, genes] =
+        [table.texts("perturbation")?, table.texts("covariate")?, table.texts("gene")?];
+    let (real, generated) = (table.all_numbers("real")?, table.all_numbers("generated")?);
+    let additive = table.numbers("additive")?;
+    let texts = perturbations.into_iter().zip(covariates.into_iter().zip(genes));
+    let changes = texts.enumerate().map(|(row, (perturbation, (covariate, gene)))| GeneChange {
+        perturbation,
+        covariate,
+        gene,
+        real: real[row],
+        generated: generated[row],
+        additive: additive[row],
+    });
+    Ok(changes.collect())
 }
 
 fn read_history(table: &Table) -> Result<Vec<(String, Vec<Option<f64>>)>> {

@@ -8,10 +8,11 @@ use super::classifier::Classifier;
 use super::clusters::agreement::inception_score;
 use super::distances::choose;
 use super::distribution::fused::energy_and_mmd2;
+use super::distribution::on_map::OnMap;
 use super::genes::{Differential, GeneColumns, agreement};
 use super::means::{deltas, errors};
 use super::offer::Offer;
-use super::outcome::Outcome;
+use super::outcome::{Found, Outcome};
 use super::{energy, labels, mmd, spread, wasserstein};
 use crate::Result;
 use crate::embedding::k_means::Centroids;
@@ -30,9 +31,6 @@ const TOP: [(usize, &str, &str); 2] = [
     (20, "pearson_delta_top20", "pearson_delta_top20_vs_perturbed"),
     (50, "pearson_delta_top50", "pearson_delta_top50_vs_perturbed"),
 ];
-
-/// Something, or why it is not there.
-pub(super) type Found<T> = std::result::Result<T, String>;
 
 /// Training control cells of some covariates.
 pub struct Control {
@@ -75,6 +73,8 @@ pub struct Comparison<'a> {
     pub gamma: Found<f64>,
     /// Width of the kernel on genes, or why there is none.
     pub gamma_genes: Found<f64>,
+    /// Some of the cells on a map, or why there is none.
+    pub on_map: Found<OnMap<'a>>,
     /// Numbers of cells.
     pub sizes: Sizes,
     /// The classifier of the Leiden labels.
@@ -91,6 +91,8 @@ impl Comparison<'_> {
         let mut outcome = Outcome::default();
         self.distances(offer, &mut outcome);
         self.distances_in_genes(offer, &mut outcome);
+        let [_, others] = self.drawn(offer, self.sizes.tested.min(MOST_IN_GENES), 9);
+        OnMap::score(&self.on_map, offer.points.select(Axis(0), &others).view(), &mut outcome);
         self.means(offer, &mut outcome);
         self.genes(offer, &mut outcome);
         self.clusters(offer, &mut outcome);

@@ -100,6 +100,14 @@ pub fn definitions() -> &'static [Definition] {
             "lower",
             "as mmd2_rbf_median on all genes, log1p scale; cells as for edist_l2_genes",
         ),
+        more(
+            "edist_l2_umap",
+            "lower",
+            "as edist_l2 on a map (UMAP) of at most 3000 training cells, on which real and generated cells find their places \
+             alike; cells as for edist_l2_genes; a map bends distances, so believe those on principal components first",
+        ),
+        more("mmd2_rbf_median_umap", "lower", "as mmd2_rbf_median on the map of edist_l2_umap"),
+        more("w2_exact_umap", "lower", "as w2_exact on the map of edist_l2_umap, at most 500 cells"),
         more("spearman_delta", "higher", "as pearson_delta, with ranks over genes"),
         more("r2_delta", "higher", "coefficient of determination over genes of (mean - training control mean)"),
         more(

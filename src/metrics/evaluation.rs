@@ -11,22 +11,25 @@ use super::baselines::Baselines;
 use super::classifier::Classifier;
 use super::clusters::Clusters;
 use super::comparison::{
-    Comparison, Control, Found, MOST_EXPRESSED, MOST_IN_GENES, MOST_TRANSPORTED, References, STRENGTH, Sizes,
+    Comparison, Control, MOST_EXPRESSED, MOST_IN_GENES, MOST_TRANSPORTED, References, STRENGTH, Sizes,
 };
 use super::conditions::{self, Profile};
 use super::distances::choose;
+use super::distribution::on_map::{self, OnMap};
+use super::effects::{self, GeneChange};
 use super::genes::GeneColumns;
 use super::genes::differential::{Differential, SIGNIFICANT};
 use super::intervals::{self, intervals};
 use super::means::errors::most_expressed;
 use super::mmd;
 use super::offer::{Expression, Offer};
-use super::outcome::Outcome;
+use super::outcome::{Found, Outcome};
 use super::predicted::Predicted;
 use super::scores::{ScoreRow, Scores, definitions};
 use crate::Result;
 use crate::conditions::Condition;
 use crate::embedding::k_means::Centroids;
+use crate::embedding::umap::Umap;
 use crate::prepared::Prepared;
 
 /// How to evaluate.
@@ -44,6 +47,8 @@ pub struct Choices {
 pub struct Evaluation {
     /// The scores.
     pub scores: Scores,
+    /// The genes that change most.
+    pub changes: Vec<GeneChange>,
     /// Clusters of the real cells.
     pub clusters: Clusters,
     /// Names the cluster of any cell.
@@ -74,6 +79,8 @@ pub fn evaluate(truth: &Prepared, predicted: &Predicted, choices: Choices) -> Re
     let classifier = Classifier::fit(labelled.view(), &clusters.labels, choices.seed)?;
     let centroids = Centroids::fit(labelled.view(), classifier.n_labels)?;
     let baselines = Baselines::fit(truth)?;
+    let mapped = truth.embedding().select(Axis(0), &truth.training_rows());
+    let umap = on_map::of_training_cells(mapped.view(), choices.seed);
     let mut references = BTreeMap::new();
     for (condition, ..) in &real_rows {
         references.entry(&condition.covariates).or_insert_with(|| refer(truth, &baselines, condition));
@@ -86,12 +93,14 @@ pub fn evaluate(truth: &Prepared, predicted: &Predicted, choices: Choices) -> Re
         classifier: &classifier,
         centroids: &centroids,
         baselines: &baselines,
+        umap: &umap,
         references: &references,
         genes: &genes,
         choices,
     };
     let judged: Vec<Vec<Judged>> =
         real_rows.par_iter().map(|(condition, real, generated)| bench.judge(condition, real, generated)).collect();
+    let changes = effects::largest(&judged, &truth.cells.var.index);
     let mut rows = over_conditions(judged.into_iter().flatten().collect());
     let order = |method: &str| METHODS.iter().position(|known| *known == method);
     rows.sort_by_key(|row| order(&row.method));
@@ -106,6 +115,7 @@ pub fn evaluate(truth: &Prepared, predicted: &Predicted, choices: Choices) -> Re
         "w2_sinkhorn_most_cells": MOST_IN_GENES,
         "w2_sinkhorn_regularisation": format!("{STRENGTH} of the greatest squared distance of each comparison"),
         "space_genes_most_cells": MOST_IN_GENES,
+        "space_umap": { "most_training_cells": on_map::MOST_CELLS, "n_neighbors": on_map::N_NEIGHBORS },
         "de": {
             "test": "Wilcoxon rank-sum against all training control cells of the same covariates",
             "significant_below_fdr": SIGNIFICANT,
@@ -129,7 +139,7 @@ pub fn evaluate(truth: &Prepared, predicted: &Predicted, choices: Choices) -> Re
         "metrics": definitions(),
     });
     let intervals = intervals(&rows, choices.seed);
-    Ok(Evaluation { scores: Scores { rows, intervals, settings }, clusters, classifier })
+    Ok(Evaluation { scores: Scores { rows, intervals, settings }, changes, clusters, classifier })
 }
 
 const METHODS: [&str; 5] = ["model", "control_mean", "perturbed_mean", "additive", "split_half"];
@@ -144,6 +154,7 @@ struct Bench<'a> {
     classifier: &'a Classifier,
     centroids: &'a Centroids,
     baselines: &'a Baselines<'a>,
+    umap: &'a Found<Umap>,
     references: &'a BTreeMap<&'a BTreeMap<String, String>, References>,
     genes: &'a BTreeMap<&'a str, usize>,
     choices: Choices,
@@ -235,6 +246,7 @@ impl Bench<'_> {
         });
         Comparison {
             gamma: whole.map_or_else(|| width(real.points.view()), |whole| whole.gamma.clone()),
+            on_map: self.on_map(&real, &some(sizes.tested.min(MOST_IN_GENES), 9), whole),
             gamma_genes: whole.map_or_else(in_genes, |whole| whole.gamma_genes.clone()),
             references,
             differential,
@@ -245,6 +257,11 @@ impl Bench<'_> {
             seed,
             real,
         }
+    }
+
+    fn on_map(&self, real: &Offer, rows: &[usize], whole: Option<&Comparison>) -> Found<OnMap<'_>> {
+        let gamma = whole.and_then(|whole| whole.on_map.as_ref().ok()).map(|on_map| on_map.gamma);
+        OnMap::new(self.umap, real.points.select(Axis(0), rows).view(), gamma)
     }
 
     fn real_offer(&self, rows: &[usize]) -> Offer {

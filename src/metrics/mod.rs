@@ -18,6 +18,7 @@ pub mod predicted;
 pub mod offer;
 pub mod baselines;
 pub mod comparison;
+pub mod effects;
 pub mod evaluation;
 pub mod map;
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Something, or why it is not there.
+pub type Found<T> = std::result::Result<T, String>;
+
 use crate::Result;
 
 /// Values, and reasons for those that are not there.

@@ -1,5 +1,7 @@
 //! Cells of one condition from the networks of a flow, block by block.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -10,6 +12,7 @@ use super::guide::View;
 use super::method::Draws;
 use super::reader::{Reader, Told};
 use crate::conditions::Condition;
+use crate::flow::Solver;
 use crate::language::kernels::alone;
 use crate::numbers::normal;
 use crate::{Error, Result};
@@ -32,6 +35,7 @@ pub(super) struct Generation<'a, N> {
     /// Cells that share a row of a network; the number of cells of a block is a multiple of it.
     pub(super) multiple: usize,
     pub(super) draws: Draws,
+    pub(super) anchors: &'a Anchors,
 }
 
 impl<N: Sync> Generation<'_, N> {
@@ -62,11 +66,13 @@ impl<N: Sync> Generation<'_, N> {
         let share = self.draws.anchor.filter(|_| guide.has_estimates()).unwrap_or(0.0);
         if share > 0.0 || n_members > 1 {
             // Cells of their own and of the fitted law, the same whatever is asked for: every block of a file is moved alike.
-            let fitted = Draws { solver: self.draws.solver, ..Draws::default() };
-            let measured = draw(N_MEASURED, fitted, Streams { seed: 0, first: FIRST_STREAM_OF_MEASURED })?;
-            let of_member = |member: usize| join(measured.iter().skip(member).step_by(n_members));
-            let measured = (0..n_members).map(of_member).collect::<Result<_>>()?;
-            let anchor = Anchor::measure(measured, guide, self.condition, share);
+            let anchor = self.anchors.of(self.condition, share, self.draws.solver, || {
+                let fitted = Draws { solver: self.draws.solver, ..Draws::default() };
+                let measured = draw(N_MEASURED, fitted, Streams { seed: 0, first: FIRST_STREAM_OF_MEASURED })?;
+                let of_member = |member: usize| join(measured.iter().skip(member).step_by(n_members));
+                let measured = (0..n_members).map(of_member).collect::<Result<_>>()?;
+                Ok(Anchor::measure(measured, guide, self.condition, share))
+            })?;
             let of_block = |(block, cells): (usize, &Array2<f32>)| anchor.draw(block % n_members, cells.view());
             blocks = blocks.iter().enumerate().map(of_block).collect();
         }
@@ -104,6 +110,34 @@ impl<N: Sync> Generation<'_, N> {
     }
 }
 
+/// What an anchor depends on beside the networks.
+type Question = (Condition, f32, Option<Solver>);
+
+/// The anchor that was asked for last: all blocks of a condition need the same one, and one condition comes after the other.
+#[derive(Default)]
+pub(super) struct Anchors(Mutex<Option<(Question, Arc<Anchor>)>>);
+
+impl Anchors {
+    /// The anchor of a condition, measured unless it is the last one.
+    fn of(
+        &self,
+        condition: &Condition,
+        share: f32,
+        solver: Option<Solver>,
+        measure: impl FnOnce() -> Result<Anchor>,
+    ) -> Result<Arc<Anchor>> {
+        let question = (condition.clone(), share, solver);
+        // The lock is not held while it is measured: threads of the measurement may ask for cells of another condition.
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, anchor)) = last.filter(|(known, _)| *known == question) {
+            return Ok(anchor);
+        }
+        let anchor = Arc::new(measure()?);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((question, anchor.clone()));
+        Ok(anchor)
+    }
+}
+
 /// Random numbers of a seed: the streams from `first` on.
 #[derive(Clone, Copy)]
 struct Streams {
@@ -123,4 +157,32 @@ impl Streams {
 fn join<'a>(blocks: impl Iterator<Item = &'a Array2<f32>>) -> Result<Array2<f32>> {
     let blocks: Vec<_> = blocks.map(Array2::view).collect();
     concatenate(Axis(0), &blocks).map_err(|source| Error::backend("collecting generated cells", source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::coordinates::Coordinates;
+    use crate::models::guide::{Centre, Guide};
+    use crate::models::trial;
+
+    #[test]
+    fn an_anchor_is_measured_once_for_all_blocks_of_a_condition() {
+        let (points, conditions) = trial::cells();
+        let guide = Guide::fit(points.view(), &conditions, Centre::Additive, Coordinates::Scaled, 0).unwrap();
+        let (anchors, n_measured) = (Anchors::default(), std::cell::Cell::new(0));
+        let ask = |text: &str, share: f32, solver| {
+            let condition = trial::condition(text);
+            let measure = || {
+                n_measured.set(n_measured.get() + 1);
+                Ok(Anchor::measure(vec![Array2::zeros((3, guide.n_dims()))], &guide, &condition, share))
+            };
+            anchors.of(&condition, share, solver, measure).unwrap();
+            n_measured.get()
+        };
+        let euler = Some(Solver::Euler { n_steps: 3 });
+        let asked =
+            [ask("A", 0.5, None), ask("A", 0.5, None), ask("B", 0.5, None), ask("B", 0.2, None), ask("B", 0.2, euler)];
+        assert_eq!(asked, [1, 1, 2, 3, 4]);
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::metrics::effects::GeneChange;
 use crate::metrics::{Definition, ScoreRow, Scores};
 
 /// The parts of a folder of scores.
@@ -17,6 +18,8 @@ pub struct Contents {
     pub summary: Vec<MethodMeans>,
     /// The cells of the map.
     pub cells: Vec<MapCell>,
+    /// The genes that change most in each condition.
+    pub changes: Vec<GeneChange>,
     /// The history of the fit: column → one value per row, none where the file has an empty field.
     pub history: Vec<(String, Vec<Option<f64>>)>,
     /// Versions, parameters, digests.

@@ -1,26 +1,29 @@
 //! The history of the fit as charts: losses together, every other column by itself.
 
+use kuva::render::render::Scene;
+
 use super::contents::Contents;
 use super::curve::{Line, Look, chart, spans_much};
+use super::drawing::{Colours, element};
 use super::html::{count, escape};
 
 /// At most this many points of a line are drawn.
 const MOST_POINTS: usize = 1200;
+const PRINTED: [&str; 4] = ["#1273b5", "#d9590c", "#8a56c9", "#9a9a14"];
 const COLOURS: [&str; 4] = ["var(--real)", "var(--generated)", "var(--c4)", "var(--c8)"];
 
 type Column = (String, Vec<Option<f64>>);
 
 /// The section of the training curve.
 pub fn section(contents: &Contents) -> String {
-    let steps = contents.history.iter().find(|(name, _)| name == "step");
+    let (steps, losses) = losses(contents);
     let columns: Vec<&Column> =
         contents.history.iter().filter(|(name, values)| name != "step" && values.iter().any(Option::is_some)).collect();
     if columns.is_empty() {
         return "<section><h2>Training</h2><p class=\"note\">The prediction carries no history of a fit.</p></section>"
             .into();
     }
-    let is_loss = |name: &str| ["loss", "validation"].iter().any(|word| name.contains(word));
-    let (losses, others): (Vec<&Column>, Vec<&Column>) = columns.iter().partition(|(name, _)| is_loss(name));
+    let others: Vec<&Column> = columns.into_iter().filter(|column| !losses.contains(column)).collect();
     // Four lines share a chart at most; a history with more losses shows the rest one by one.
     let together = losses.len().min(COLOURS.len());
     let mut figures = String::new();
@@ -37,10 +40,29 @@ pub fn section(contents: &Contents) -> String {
     format!("<section><h2>Training</h2><p>{n} of the fit{drawn}.</p><div class=\"maps\">{figures}</div></section>")
 }
 
+/// The losses as a drawing for print; none without a history.
+pub fn printed(contents: &Contents) -> Option<Scene> {
+    let (steps, losses) = losses(contents);
+    let line =
+        |(column, colour): (&&Column, _)| Line { colour, name: Some(column.0.clone()), points: points(steps, column) };
+    let lines: Vec<Line> = losses.iter().zip(PRINTED).map(line).collect();
+    let x_label = if steps.is_some() { "step" } else { "record" };
+    let look = Look { colours: Colours::PRINT, x_label, logarithmic: spans_much(&lines), size: [720.0, 360.0] };
+    (!lines.is_empty()).then(|| chart(&lines, &look))
+}
+
+/// The steps, and the columns that are losses.
+fn losses(contents: &Contents) -> (Option<&Column>, Vec<&Column>) {
+    let steps = contents.history.iter().find(|(name, _)| name == "step");
+    let has_values = |values: &[Option<f64>]| values.iter().any(Option::is_some);
+    let is_loss = |name: &str| ["loss", "validation"].iter().any(|word| name.contains(word));
+    (steps, contents.history.iter().filter(|(name, values)| is_loss(name) && has_values(values)).collect())
+}
+
 /// The chart of some columns; the first of the page, with the losses, is wide and may have a logarithmic axis.
 fn figure(id: usize, steps: Option<&Column>, columns: &[&Column]) -> String {
-    let lines: Vec<Line> =
-        columns.iter().zip(COLOURS).map(|(column, colour)| Line { colour, points: points(steps, column) }).collect();
+    let line = |(column, colour): (&&Column, _)| Line { colour, name: None, points: points(steps, column) };
+    let lines: Vec<Line> = columns.iter().zip(COLOURS).map(line).collect();
     let x_label = if steps.is_some() { "step" } else { "record" };
     let names: Vec<String> = columns.iter().map(|(name, _)| escape(name)).collect();
     let key: String = names
@@ -51,7 +73,8 @@ fn figure(id: usize, steps: Option<&Column>, columns: &[&Column]) -> String {
     let logarithmic = id == 0 && spans_much(&lines);
     let described = format!("{} by {x_label}", names.join(" and "));
     let (class, size) = if id == 0 { (" class=\"wide\"", [720.0, 300.0]) } else { ("", [420.0, 240.0]) };
-    let drawing = chart(&lines, &Look { id, x_label, logarithmic, described: &described, size });
+    let look = Look { colours: Colours::PAGE, x_label, logarithmic, size };
+    let drawing = element(&chart(&lines, &look), &id.to_string(), &described);
     let scale = if logarithmic { "logarithmic axis" } else { "" };
     format!("<figure{class}>{drawing}<figcaption>{key}{scale}</figcaption></figure>")
 }

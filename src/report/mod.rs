@@ -10,13 +10,16 @@ mod words;
 mod verdict;
 mod map;
 mod panels;
+mod drawing;
 mod curve;
 mod curves;
+mod changes;
 mod scores;
 mod provenance;
 mod shell;
 mod page;
 pub mod benchmark;
+pub mod figures;
 
 pub use contents::{Contents, Kind, MapCell, MethodMeans, Metric};
 pub use page::page;

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cells::{Cells, Value};
 use crate::io::table::{self, Series};
 use crate::io::{atomic, digest, h5ad, history, json, multiqc, score_tables};
+use crate::metrics::effects::GeneChange;
 use crate::metrics::evaluation::{Choices, evaluate as compare};
 use crate::metrics::map::{CellMap, draw};
 use crate::metrics::predicted::Predicted;
@@ -106,8 +107,8 @@ pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
         "truth_sha256": digest::sha256(&params.truth)?,
         "prediction": story,
     });
-    let scores = evaluation.scores;
-    write_folder(&params.output, &scores, &map, &predicted.history, &provenance)?;
+    let (scores, changes) = (evaluation.scores, evaluation.changes);
+    write_folder(&params.output, &scores, &changes, &map, &predicted.history, &provenance)?;
     Ok(scores)
 }
 
@@ -118,6 +119,7 @@ pub fn evaluate(params: &EvaluateParams, say: &dyn Fn(&str)) -> Result<Scores> {
 pub fn write_folder(
     folder: &Path,
     scores: &Scores,
+    changes: &[GeneChange],
     map: &CellMap,
     history: &BTreeMap<String, Vec<f64>>,
     provenance: &serde_json::Value,
@@ -131,6 +133,7 @@ pub fn write_folder(
         multiqc::write(&folder.join(multiqc::NAME), &run, &means)?;
         score_tables::write_intervals(&folder.join("intervals.csv"), &scores.intervals)?;
         table::write(&folder.join("umap.csv"), map_columns(map))?;
+        table::write(&folder.join("changes.csv"), change_columns(changes))?;
         history::write(&folder.join("history.csv"), history)?;
         json::write_pretty(&folder.join("scores.json"), scores)?;
         json::write_pretty(&folder.join("provenance.json"), provenance)
@@ -168,6 +171,20 @@ pub fn require_complete(scores: &Scores) -> Result<()> {
         format!("scores are missing for {n} conditions of the model; add --allow-missing to accept that"),
         format!("for example {first}"),
     ))
+}
+
+fn change_columns(changes: &[GeneChange]) -> Vec<(String, Series)> {
+    let texts =
+        |of: fn(&GeneChange) -> &String| Series::Texts(changes.iter().map(|change| of(change).clone()).collect());
+    let numbers = |of: fn(&GeneChange) -> Option<f64>| Series::Numbers(changes.iter().map(of).collect());
+    vec![
+        ("perturbation".into(), texts(|change| &change.perturbation)),
+        ("covariate".into(), texts(|change| &change.covariate)),
+        ("gene".into(), texts(|change| &change.gene)),
+        ("real".into(), numbers(|change| Some(change.real))),
+        ("generated".into(), numbers(|change| Some(change.generated))),
+        ("additive".into(), numbers(|change| change.additive)),
+    ]
 }
 
 fn map_columns(map: &CellMap) -> Vec<(String, Series)> {

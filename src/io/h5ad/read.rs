@@ -1,10 +1,11 @@
 //! Reading a whole file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::source::Source;
 use super::{dense, legacy, matrix, table, uns};
-use crate::cells::Cells;
+use crate::cells::{Cells, SparseMatrix};
 use crate::{Error, Result};
 
 /// Reads a file.
@@ -28,12 +29,9 @@ pub fn read_noting(path: &Path) -> Result<(Cells, Vec<String>)> {
         return Err(missing_x(&source));
     }
     cells.x = matrix::read(&source, &source.file, "X", "X", shape)?.ok_or_else(|| missing_x(&source))?;
-    if let Some(layers) = source.group("layers")? {
-        for name in source.members(&layers, "layers")? {
-            if let Some(layer) = matrix::read(&source, &layers, &name, &format!("layers/{name}"), shape)? {
-                cells.layers.insert(name, layer);
-            }
-        }
+    cells.layers = read_matrices(&source, "layers", shape)?;
+    for (name, n, pairs) in [("obsp", shape.0, &mut cells.obsp), ("varp", shape.1, &mut cells.varp)] {
+        *pairs = read_matrices(&source, name, (n, n))?;
     }
     cells.obsm = dense::read_arrays(&source, "obsm", shape.0, |_| true)?;
     cells.varm = dense::read_arrays(&source, "varm", shape.1, |_| true)?;
@@ -41,6 +39,18 @@ pub fn read_noting(path: &Path) -> Result<(Cells, Vec<String>)> {
     legacy::join_categories(&source, [("obs", &mut cells.obs), ("var", &mut cells.var)], &mut cells.uns)?;
     note_rest(&source)?;
     Ok((cells, source.into_notes()))
+}
+
+/// The matrices of a group of the root: key → matrix.
+fn read_matrices(source: &Source, name: &str, shape: (usize, usize)) -> Result<BTreeMap<String, SparseMatrix>> {
+    let mut matrices = BTreeMap::new();
+    let Some(group) = source.group(name)? else { return Ok(matrices) };
+    for key in source.members(&group, name)? {
+        if let Some(matrix) = matrix::read(source, &group, &key, &format!("{name}/{key}"), shape)? {
+            matrices.insert(key, matrix);
+        }
+    }
+    Ok(matrices)
 }
 
 fn missing_x(source: &Source) -> Error {
@@ -57,14 +67,7 @@ fn missing_x(source: &Source) -> Error {
 fn note_rest(source: &Source) -> Result<()> {
     for name in source.members(&source.file, "/")? {
         match name.as_str() {
-            "X" | "layers" | "obs" | "var" | "obsm" | "varm" | "uns" => {}
-            "obsp" | "varp" => {
-                if let Some(group) = source.group(&name)? {
-                    for key in source.members(&group, &name)? {
-                        source.note(&format!("{name}/{key}"), "is a matrix of pairs; left out");
-                    }
-                }
-            }
+            "X" | "layers" | "obs" | "var" | "obsm" | "varm" | "obsp" | "varp" | "uns" => {}
             "raw" | "raw.X" | "raw.var" | "raw.varm" | "raw.cat" => source.note(&name, "is left out"),
             _ => source.note(&name, "is no part of an AnnData file; left out"),
         }

@@ -25,9 +25,9 @@ pub fn write(path: &Path, cells: &Cells) -> Result<()> {
 fn fill(root: &Target, cells: &Cells) -> Result<()> {
     root.root_encoding()?;
     sparse(root, "X", &cells.x)?;
-    let layers = root.group("layers", "dict", "0.1.0")?;
-    for (name, layer) in &cells.layers {
-        sparse(&layers, name, layer)?;
+    for (name, matrices) in [("layers", &cells.layers), ("obsp", &cells.obsp), ("varp", &cells.varp)] {
+        let group = root.group(name, "dict", "0.1.0")?;
+        matrices.iter().try_for_each(|(key, matrix)| sparse(&group, key, matrix))?;
     }
     table(root, "obs", &cells.obs)?;
     table(root, "var", &cells.var)?;
@@ -37,8 +37,6 @@ fn fill(root: &Target, cells: &Cells) -> Result<()> {
             dense(&group, key, array)?;
         }
     }
-    root.group("obsp", "dict", "0.1.0")?;
-    root.group("varp", "dict", "0.1.0")?;
     mapping(root, "uns", &cells.uns)
 }
 
@@ -162,17 +160,25 @@ pub(super) fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>
 /// Makes sure, before anything is written, that the cells can be written.
 pub(super) fn check(cells: &Cells) -> Result<()> {
     let (n_cells, n_genes) = (cells.obs.index.len(), cells.var.index.len());
-    let fits = |what: String, found: (usize, usize)| {
-        if found == (n_cells, n_genes) {
+    let fits = |what: String, matrix: &SparseMatrix, needed: (usize, usize)| {
+        let found = (matrix.n_rows(), matrix.n_columns());
+        if found == needed {
             return Ok(());
         }
-        let expected = format!("{n_cells} × {n_genes}, the rows of obs and of var");
+        let expected = format!("{} × {}, with {n_cells} rows of obs and {n_genes} of var", needed.0, needed.1);
         Err(Error::ShapeMismatch { what, expected, got: format!("{} × {}", found.0, found.1) })
     };
-    fits("X".into(), (cells.x.n_rows(), cells.x.n_columns()))?;
-    for (name, layer) in &cells.layers {
-        check_key("layers", name)?;
-        fits(format!("layers/{name}"), (layer.n_rows(), layer.n_columns()))?;
+    fits("X".into(), &cells.x, (n_cells, n_genes))?;
+    let slots = [
+        ("layers", &cells.layers, (n_cells, n_genes)),
+        ("obsp", &cells.obsp, (n_cells, n_cells)),
+        ("varp", &cells.varp, (n_genes, n_genes)),
+    ];
+    for (slot, matrices, needed) in slots {
+        for (name, matrix) in matrices {
+            check_key(slot, name)?;
+            fits(format!("{slot}/{name}"), matrix, needed)?;
+        }
     }
     for (slot, arrays, n_rows) in [("obsm", &cells.obsm, n_cells), ("varm", &cells.varm, n_genes)] {
         for (name, array) in arrays {

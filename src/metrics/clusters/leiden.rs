@@ -6,11 +6,11 @@ use ndarray::{ArrayView2, Axis};
 
 use crate::Result;
 use crate::embedding::fuzzy::FuzzyGraph;
-use crate::embedding::leiden::leiden;
+use crate::embedding::leiden::{LeidenParams, leiden};
 use crate::embedding::neighbors::Neighbors;
 use crate::metrics::distances::choose;
 
-/// Neighbours of every cell in the graph, without the cell itself.
+/// Neighbours of every cell in the graph, with the cell itself.
 pub const N_NEIGHBORS: usize = 15;
 /// Exact neighbours cost time with the square of the number of cells; beyond this many, cells are drawn.
 const MOST_CELLS: usize = 20_000;
@@ -40,7 +40,8 @@ impl Clusters {
         rows.extend(drawn.into_iter().map(|position| others[position]));
         rows.sort_unstable();
         let neighbors = Neighbors::exact(points.select(Axis(0), &rows).view(), N_NEIGHBORS)?;
-        let (labels, modularity) = leiden(&FuzzyGraph::new(&neighbors), resolution, seed)?;
+        let params = LeidenParams { resolution, seed, ..LeidenParams::default() };
+        let (labels, modularity) = leiden(&FuzzyGraph::new(&neighbors), &params)?;
         let by_row = rows.iter().copied().zip(labels.iter().copied()).collect();
         Ok(Self { rows, labels, modularity, by_row })
     }

@@ -26,7 +26,7 @@ pub struct Profile {
 
 impl Profile {
     /// Changes from the control: real, generated.
-    pub(super) fn effects(&self) -> [Vec<f64>; 2] {
+    pub fn effects(&self) -> [Vec<f64>; 2] {
         let change = |means: &[f64]| means.iter().zip(self.control.iter()).map(|(mean, base)| mean - base).collect();
         [change(&self.real), change(&self.generated)]
     }

@@ -6,3 +6,4 @@ pub mod energy;
 pub mod fused;
 pub mod wasserstein;
 pub mod spread;
+pub mod on_map;

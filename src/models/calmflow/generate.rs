@@ -15,7 +15,7 @@ use crate::language::kernels::values;
 use crate::language::kv_cache::Cache;
 use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
-use crate::models::generation::Generation;
+use crate::models::generation::{Anchors, Generation};
 use crate::models::members;
 use crate::models::method::{Draws, written};
 use crate::models::prompts::Prompts;
@@ -28,6 +28,7 @@ pub struct CalmFlow {
     params: CalmFlowParams,
     tensors: HashMap<String, Tensor>,
     networks: Vec<Network>,
+    anchors: Anchors,
 }
 
 impl CalmFlow {
@@ -40,7 +41,7 @@ impl CalmFlow {
         reader.check_evidence(params.evidence)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, params, reader.sizes());
         let networks = members::take(params.n_members, &tensors, network)?;
-        Ok(Self { reader, params, tensors, networks })
+        Ok(Self { reader, params, tensors, networks, anchors: Anchors::default() })
     }
 
     /// Everything that a network needs, to generate, of what is told of a condition.
@@ -147,7 +148,7 @@ impl FittedFlow for CalmFlow {
             self.solve(network, told, x0, draws, rng)
         };
         let draws = Draws { anchor: draws.anchor.or(Some(self.params.anchor())), ..draws };
-        let (reader, multiple) = (&self.reader, self.params.n_trajectories);
-        Generation { reader, networks: &self.networks, condition, multiple, draws }.cells(n_cells, seed, solve)
+        let (reader, anchors, multiple) = (&self.reader, &self.anchors, self.params.n_trajectories);
+        Generation { reader, networks: &self.networks, condition, multiple, draws, anchors }.cells(n_cells, seed, solve)
     }
 }

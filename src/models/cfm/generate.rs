@@ -15,7 +15,7 @@ use crate::flow::sde::euler_maruyama;
 use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
-use crate::models::generation::Generation;
+use crate::models::generation::{Anchors, Generation};
 use crate::models::members;
 use crate::models::method::{Draws, written};
 use crate::models::prompts::Prompts;
@@ -29,6 +29,7 @@ pub struct Cfm {
     params: CfmParams,
     tensors: HashMap<String, Tensor>,
     networks: Vec<Network>,
+    anchors: Anchors,
 }
 
 impl Cfm {
@@ -40,7 +41,7 @@ impl Cfm {
         reader.check_source(params.source)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
         let networks = members::take(params.n_members, &tensors, network)?;
-        Ok(Self { reader, params, tensors, networks })
+        Ok(Self { reader, params, tensors, networks, anchors: Anchors::default() })
     }
 
     /// Carries source points along v_none + G (v_condition − v_none), G the guidance; or along the stochastic equation
@@ -124,7 +125,7 @@ impl FittedFlow for Cfm {
         let solve = |network: &Network, told: &Told, x0: ArrayView2<f32>, draws: Draws, rng: &mut _| {
             self.solve(network, told, x0, draws, rng)
         };
-        let (reader, networks) = (&self.reader, &self.networks[..]);
-        Generation { reader, networks, condition, multiple: 1, draws }.cells(n_cells, seed, solve)
+        let (reader, networks, anchors) = (&self.reader, &self.networks[..], &self.anchors);
+        Generation { reader, networks, condition, multiple: 1, draws, anchors }.cells(n_cells, seed, solve)
     }
 }

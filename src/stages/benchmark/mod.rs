@@ -72,7 +72,9 @@ pub fn benchmark(params: &BenchmarkParams, say: &dyn Fn(&str)) -> Result<Outcome
     };
     benchmark_folder::write(&params.output, &benchmark, &intervals)?;
     let page = params.output.join(PAGE);
-    report(&ReportParams { scores: params.output.clone(), output: page.clone(), title: None, force: true })?;
+    let page_params =
+        ReportParams { scores: params.output.clone(), output: page.clone(), force: true, ..ReportParams::default() };
+    report(&page_params)?;
     let verdict = benchmark_report::verdict(&benchmark);
     Ok(Outcome { benchmark, verdict, report: page })
 }

@@ -72,6 +72,8 @@ impl Wanted {
             var,
             obsm: BTreeMap::from([(EMBEDDING.to_owned(), Array2::zeros((0, model.pca.loadings.ncols())))]),
             varm: BTreeMap::from([("PCs".to_owned(), model.pca.loadings.clone())]),
+            obsp: BTreeMap::new(),
+            varp: BTreeMap::new(),
             uns: BTreeMap::from([
                 ("scflow".to_owned(), Value::Map(scflow)),
                 ("log1p".to_owned(), Value::Map(BTreeMap::new())),

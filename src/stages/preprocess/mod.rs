@@ -1,8 +1,10 @@
-//! Makes a prepared screen from a raw one: checks, split, quality filters, normalisation, variable genes, components.
+//! Makes a prepared screen from a raw one: checks, split, quality filters, normalisation, variable genes, components; on
+//! request neighbours, clusters and a map.
 
 mod params;
 mod kept;
 mod slots;
+mod graph;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,7 +70,7 @@ pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<Prepr
 /// Prepares a screen in memory; `sha256` is the checksum of its file.
 ///
 /// # Errors
-/// Those of [`crate::preprocess`] and of [`Pca::cross_fit`], each naming what to change.
+/// Those of [`crate::preprocess`], of [`Pca::cross_fit`] and of the graph, each naming what to change.
 pub fn prepare(
     raw: Cells,
     table: Option<&SplitTable>,
@@ -130,6 +132,7 @@ pub fn prepare(
     slots::annotate_cells(&mut cells, &kept, measured, library_sizes, params, say);
     slots::annotate_genes(&mut cells, genes, say);
     prepared::annotate_pca(&mut cells, pca, &kept.training, &cross_fitted)?;
+    graph::annotate(&mut cells, params, say)?;
     slots::annotate_settings(&mut cells, &summary, sha256, params)?;
     Ok((cells, summary))
 }

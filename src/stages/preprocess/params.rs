@@ -64,7 +64,17 @@ pub struct PreprocessParams {
     pub n_top_genes: usize,
     /// How many principal components are fitted.
     pub n_components: usize,
-    /// Seed of everything drawn; nothing is, as the components are exact, so it changes no number.
+    /// Write the neighbours of all cells, by their components.
+    pub neighbors: bool,
+    /// Write Leiden clusters, and the neighbours.
+    pub leiden: bool,
+    /// Write a UMAP, and the neighbours.
+    pub umap: bool,
+    /// Neighbours of each cell, counting the cell itself as scanpy does.
+    pub n_neighbors: usize,
+    /// Resolution of the clusters.
+    pub resolution: f64,
+    /// Seed of clusters and map; nothing else is drawn, as the components are exact.
     pub seed: u64,
     /// Replace the output if it exists.
     pub force: bool,
@@ -93,6 +103,11 @@ impl Default for PreprocessParams {
             target_sum: 1e4,
             n_top_genes: 2000,
             n_components: 50,
+            neighbors: false,
+            leiden: false,
+            umap: false,
+            n_neighbors: 15,
+            resolution: 1.0,
             seed: 0,
             force: false,
         }
@@ -144,6 +159,12 @@ impl PreprocessParams {
         }
         if self.n_components == 0 {
             return refuse("n_components", "0", "must be 1 at least");
+        }
+        if self.n_neighbors < 2 {
+            return refuse("n_neighbors", self.n_neighbors, "it counts the cell itself, so it must be 2 at least");
+        }
+        if !(self.resolution.is_finite() && self.resolution > 0.0) {
+            return refuse("resolution", self.resolution, "must be positive and finite");
         }
         if let Some(most) = self.max_genes.filter(|&most| most < self.min_genes) {
             return refuse("max_genes", most, "is smaller than min_genes");

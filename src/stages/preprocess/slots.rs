@@ -80,7 +80,7 @@ pub(super) fn annotate_genes(cells: &mut Cells, genes: VariableGenes, say: &dyn 
     cells.uns.insert("log1p".into(), Value::Map(BTreeMap::new()));
 }
 
-fn replace(table: &mut Annotations, of: &str, name: &str, column: Column, say: &dyn Fn(&str)) {
+pub(super) fn replace(table: &mut Annotations, of: &str, name: &str, column: Column, say: &dyn Fn(&str)) {
     if let Some(kept) = keep_original(table, name, &column) {
         say(&format!("{of}[\"{name}\"] held other values; they are kept as {of}[\"{kept}\"]"));
     }

@@ -1,0 +1,114 @@
+//! Places for points that a map was not made of.
+
+use ndarray::{Array2, ArrayView2};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::Umap;
+use super::curve::Curve;
+use crate::Result;
+use crate::embedding::fuzzy;
+use crate::embedding::neighbors::Neighbors;
+
+/// Passes over the neighbours of a new point, a tenth of what a map usually takes: its place is nearly known beforehand.
+const N_EPOCHS: usize = 30;
+/// First steps are this part of those of a map.
+const RATE: f64 = 0.25;
+
+impl Umap {
+    /// Places points among the fitted ones, which stay where they are: (n_new, n_dims) → (n_new, 2).
+    ///
+    /// A point starts at the mean of its nearest fitted points, weighed by exp(−d/σ) with Σ exp(−d/σ) = log₂ k, and is then
+    /// drawn to these and driven away from others as in [`super::umap`] (umap-learn's `transform`). Where a point goes depends on
+    /// nothing but itself, the map and the seed: neither on the points that are placed with it nor on their order.
+    ///
+    /// # Errors
+    /// [`crate::Error::ShapeMismatch`] for points of other dimensions.
+    pub fn transform(&self, points: ArrayView2<f32>) -> Result<Array2<f32>> {
+        let neighbors = Neighbors::among(points, self.points.view(), self.n_neighbors)?;
+        let curve = Curve::fit(self.params.min_dist, self.params.spread);
+        let place = |row: usize| {
+            let others: Vec<[f64; 2]> = neighbors.indices.row(row).iter().map(|&other| self.at(other)).collect();
+            let distances: Vec<f64> = neighbors.distances.row(row).iter().map(|&d| f64::from(d)).collect();
+            let weights = fuzzy::memberships(&distances);
+            let mut rng = ChaCha8Rng::seed_from_u64(self.params.seed ^ digest(points.row(row).iter()));
+            self.settle(&others, &weights, curve, &mut rng)
+        };
+        let places: Vec<[f64; 2]> = (0..points.nrows()).into_par_iter().map(place).collect();
+        Ok(Array2::from_shape_fn((places.len(), 2), |(row, axis)| places[row][axis] as f32))
+    }
+
+    fn settle(&self, others: &[[f64; 2]], weights: &[f64], curve: Curve, rng: &mut ChaCha8Rng) -> [f64; 2] {
+        let (total, greatest) = weights.iter().fold((0.0, 0.0_f64), |(sum, most), &w| (sum + w, most.max(w)));
+        let mean = |axis: usize| others.iter().zip(weights).map(|(other, w)| w * other[axis]).sum::<f64>() / total;
+        let mut here = [mean(0), mean(1)];
+        let periods: Vec<f64> = weights.iter().map(|weight| greatest / weight).collect();
+        let mut due = periods.clone();
+        for epoch in 0..N_EPOCHS {
+            let rate = RATE * (1.0 - epoch as f64 / N_EPOCHS as f64);
+            for ((other, period), due) in others.iter().zip(&periods).zip(&mut due) {
+                if *due > (epoch + 1) as f64 {
+                    continue;
+                }
+                *due += period;
+                let pull = curve.pull(here, *other);
+                (0..2).for_each(|axis| here[axis] += rate * pull[axis]);
+                for _ in 0..self.params.n_negative {
+                    let push = curve.push(here, self.at(rng.random_range(0..self.map.nrows())));
+                    (0..2).for_each(|axis| here[axis] += rate * push[axis]);
+                }
+            }
+        }
+        here
+    }
+
+    fn at(&self, point: usize) -> [f64; 2] {
+        [0, 1].map(|axis| f64::from(self.map[[point, axis]]))
+    }
+}
+
+/// Numbers in one (FNV-1a over their bits).
+fn digest<'a>(values: impl Iterator<Item = &'a f32>) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    values.flat_map(|value| value.to_bits().to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Axis, s};
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::embedding::umap::UmapParams;
+
+    #[test]
+    fn a_new_point_lies_with_its_like_whatever_is_placed_beside_it() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let points = Array2::from_shape_fn((600, 6), |(row, column)| {
+            let noise: f32 = StandardNormal.sample(&mut rng);
+            noise + if row % 3 == column { 15.0 } else { 0.0 }
+        });
+        let umap = Umap::fit(points.slice(s![..450, ..]).to_owned(), 15, UmapParams::default()).unwrap();
+        let new = points.slice(s![450.., ..]);
+        let placed = umap.transform(new).unwrap();
+        let middle = |kind: usize| {
+            let rows: Vec<usize> = (0..450).filter(|row| row % 3 == kind).collect();
+            umap.map().select(Axis(0), &rows).mean_axis(Axis(0)).unwrap()
+        };
+        let middles = [0, 1, 2].map(middle);
+        let right = placed.rows().into_iter().enumerate().filter(|(row, place)| {
+            let far = |kind: usize| (place - &middles[kind]).mapv(|x| x * x).sum();
+            (0..3).min_by(|&a, &b| far(a).total_cmp(&far(b))) == Some((450 + row) % 3)
+        });
+        assert_eq!(right.count(), 150);
+        let backwards: Vec<usize> = (0..40).rev().collect();
+        let again = umap.transform(new.select(Axis(0), &backwards).view()).unwrap();
+        assert_eq!(again, placed.select(Axis(0), &backwards));
+        // Fitted points find their own places again, nearly: the map is some twenty wide.
+        let own = umap.transform(umap.points.view()).unwrap() - umap.map();
+        let gap = own.rows().into_iter().map(|gap| gap.dot(&gap).sqrt()).sum::<f32>() / 450.0;
+        assert!(gap < 1.0, "{gap}");
+        assert!(umap.transform(points.slice(s![.., ..4])).is_err());
+    }
+}
