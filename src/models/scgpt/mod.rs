@@ -28,6 +28,8 @@ mod params;
 mod panel;
 mod pairs;
 mod network;
+mod args;
+mod vocabulary;
 mod weights;
 mod pretrained;
 mod kept;
