@@ -15,8 +15,8 @@
 //! **What is made.** Pairs are random, so y tends to the mean of the condition given the control cell: cells of a condition
 //! vary as far as their control cells foretell it, much less than real ones. Counts are drawn around them by the gene decoder.
 //!
-//! **Pretrained weights** ([`Pretrained`]) are those of a published folder; what is taken of it, and what starts new or at zero,
-//! says [`pretrained`]. Before the first step, the network computes what PyTorch computes with the same weights.
+//! **Pretrained weights** ([`Pretrained`]) are those of a published folder; `pretrained.rs` tells what is taken of it, and what
+//! starts new or at zero. Before the first step, the network computes what PyTorch computes with the same weights.
 //!
 //! What is not as published: c, a_g and m_g. Perturbations here need not be genes, so a learned sum over the set of components and
 //! covariates, free of order, stands beside the flag in every token, and so do the numbers of the estimate that flows are told
