@@ -44,6 +44,11 @@ fn every_kind() -> Cells {
     cells.layers.insert("counts".into(), counts);
     cells.obsm.insert("X_pca".into(), array![[1.0, 2.0], [3.0, 4.0], [f32::NAN, 6.0], [7.0, 8.0]]);
     cells.varm.insert("PCs".into(), array![[1.5], [2.5], [3.5]]);
+    cells.obsp.insert(
+        "distances".into(),
+        SparseMatrix::from_rows(4, [vec![(1, 0.5)], vec![(0, 0.5), (3, 2.0)], vec![], vec![]]),
+    );
+    cells.varp.insert("pairs".into(), SparseMatrix::from_rows(3, [vec![], vec![(2, -1.0)], vec![(1, -1.0)]]));
     let inner = BTreeMap::from([
         ("texts".to_owned(), Value::Texts(texts(&["x", "y"]))),
         ("no texts".to_owned(), Value::Texts(Vec::new())),

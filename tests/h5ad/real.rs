@@ -20,8 +20,8 @@ const FILES: [Contents; 7] = [
     ("norman19_k562_combo.h5ad", 3375, 500, 50462, 9, "perturbation", 34, 1),
     ("kang18_ifnb_celltypes_scgen.h5ad", 1975, 6998, 643449, 4, "cell_type", 7, 0),
     ("compat/anndata_v0.5.0_adata.h5ad", 700, 765, 535433, 8, "bulk_labels", 10, 6),
-    ("compat/anndata_v0.7.0_adata.h5ad", 30, 20, 228, 5, "cat_ordered", 22, 10),
-    ("compat/anndata_v0.7.8_adata.h5ad", 30, 20, 239, 5, "obs_cat", 21, 10),
+    ("compat/anndata_v0.7.0_adata.h5ad", 30, 20, 228, 5, "cat_ordered", 22, 6),
+    ("compat/anndata_v0.7.8_adata.h5ad", 30, 20, 239, 5, "obs_cat", 21, 6),
     ("compat/scanpy_10x_pbmc68k_reduced.h5ad", 700, 765, 535433, 8, "louvain", 11, 6),
     ("compat/scgen2018_valid_legacy_anndata0.6.h5ad", 1975, 6998, 643449, 5, "condition", 2, 2),
 ];
