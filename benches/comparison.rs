@@ -225,7 +225,7 @@ impl Screen {
             pca: &self.pca,
             target_sum: self.target_sum,
         };
-        let Begun::Training(fitting) = choices.begin(&data, template, seed, &Device::Cpu).unwrap() else {
+        let Begun::Training(fitting) = choices.begin(&data, template, None, seed, &Device::Cpu).unwrap() else {
             panic!("a closed form is not trained; it stands among the references")
         };
         let mut training = params.training();

@@ -82,6 +82,28 @@ fn a_run_ends_with_a_report_and_repeats_only_what_changed() {
 }
 
 #[test]
+fn a_pretrained_folder_is_an_input_that_lies_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scgpt/pretrained");
+    std::fs::create_dir(path.join("weights")).unwrap();
+    for name in ["args.json", "vocab.json", "best_model.pt"] {
+        std::fs::copy(golden.join(name), path.join("weights").join(name)).unwrap();
+    }
+    let fit = "steps = 5\nmethod = \"scgpt\"\npretrained = \"weights\"\ngenes_per_step = 40";
+    let config = CONFIG.replace("steps = 5\nwidth = 16\nlayers = 1\nheads = 2", fit);
+    std::fs::write(path.join("run.toml"), config).unwrap();
+    let (status, _, said) = run(path, &[]);
+    assert!(status == 0 && said.contains("120 of 120 genes are known"), "{said}");
+    let (_, _, said) = run(path, &[]);
+    assert_eq!(ran(&said), Vec::<&str>::new(), "{said}");
+    let arguments = path.join("weights/args.json");
+    std::fs::write(&arguments, std::fs::read_to_string(&arguments).unwrap() + "\n").unwrap();
+    let (_, _, said) = run(path, &[]);
+    assert!(said.contains("its input `pretrained` changed") && ran(&said).contains(&"fit"), "{said}");
+}
+
+#[test]
 fn wrong_configurations_end_with_status_two_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -125,6 +125,16 @@ struct ScgptChoices {
     /// Genes of a cell that are read together, at random in training [default: 256].
     #[arg(long, value_name = "N")]
     genes_per_step: Option<usize>,
+    /// Start from the weights of a published scGPT: a folder with args.json, vocab.json and best_model.pt (or
+    /// model.safetensors).
+    #[arg(long, value_name = "FOLDER")]
+    pretrained: Option<PathBuf>,
+    /// The column of var that holds gene symbols [default: the names of the genes].
+    #[arg(long, value_name = "COLUMN")]
+    gene_symbols: Option<String>,
+    /// Let genes that the pretrained vocabulary does not know start new, as long as it knows half of all.
+    #[arg(long)]
+    allow_unknown_genes: bool,
 }
 
 /// The choices that only methods on counts have.
@@ -224,6 +234,9 @@ impl Arguments {
             adversary: counts.adversary,
             penalty: counts.penalty,
             genes_per_step: choices.scgpt.genes_per_step,
+            pretrained: choices.scgpt.pretrained,
+            gene_symbols: choices.scgpt.gene_symbols,
+            allow_unknown_genes: choices.scgpt.allow_unknown_genes,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,

@@ -13,4 +13,5 @@ pub mod score_folder;
 pub mod benchmark_folder;
 pub mod split_table;
 pub mod model_folder;
+pub mod pretrained_folder;
 pub mod checkpoint;

@@ -1,4 +1,5 @@
-//! Causal language models over sequences of continuous and textual tokens, and the kernels that make them fast.
+//! Causal language models over sequences of continuous and textual tokens, an encoder of sets of tokens, and the kernels that
+//! make them fast.
 
 pub mod device;
 pub mod gradients;
@@ -6,5 +7,6 @@ pub mod kernels;
 pub mod parameters;
 pub mod mask;
 pub mod transformer;
+pub mod encoder;
 pub mod prefix;
 pub mod kv_cache;

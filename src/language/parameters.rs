@@ -25,7 +25,8 @@ pub enum Start {
 }
 
 enum Origin {
-    Drawn(Box<ChaCha8Rng>),
+    /// Some tensors start as they are given, all others are drawn.
+    Drawn(Box<ChaCha8Rng>, HashMap<String, Tensor>),
     Taken(HashMap<String, Tensor>),
 }
 
@@ -41,9 +42,14 @@ pub struct Parameters {
 impl Parameters {
     /// Draws new trainable tensors with a stream of the seed's random numbers.
     pub fn draw(seed: u64, stream: u64, device: &Device) -> Self {
+        Self::draw_beside(HashMap::new(), seed, stream, device)
+    }
+
+    /// The same, where the given tensors start as they are and are trained from there.
+    pub fn draw_beside(given: HashMap<String, Tensor>, seed: u64, stream: u64, device: &Device) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        let origin = Origin::Drawn(Box::new(rng));
+        let origin = Origin::Drawn(Box::new(rng), given);
         Self { origin, device: device.clone(), variables: Vec::new(), trainable: true }
     }
 
@@ -59,7 +65,10 @@ impl Parameters {
     /// [`Error::BadValues`] if it holds numbers that are not finite.
     pub fn tensor(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
         let tensor = match &mut self.origin {
-            Origin::Drawn(rng) => {
+            Origin::Drawn(_, given) if given.contains_key(name) => {
+                taken(given, name, shape)?.to_device(&self.device)?
+            }
+            Origin::Drawn(rng, _) => {
                 let n = shape.iter().product();
                 let values = match start {
                     Start::Zeros => vec![0.0; n],

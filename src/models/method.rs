@@ -92,6 +92,11 @@ pub trait Fitting: Objective {
         None
     }
 
+    /// What it starts from, in words, where it does not start from nothing.
+    fn origin(&self) -> Option<String> {
+        None
+    }
+
     /// The model as it is now, for generation.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::method::{Begun, FittedMethod, Makes};
 use super::reader::Reader;
 use super::record::Record;
 use super::reference::nearest;
-use super::scgpt::{Scgpt, ScgptObjective, ScgptParams};
+use super::scgpt::{Pretrained, Scgpt, ScgptObjective, ScgptParams};
 use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
 use crate::conditions::prompt::Template;
@@ -225,10 +225,18 @@ impl Choices {
     }
 
     /// Lets the method meet the training cells: one that is trained is prepared for it on a device, a closed form is fitted.
+    /// Pretrained weights are an scGPT's alone.
     ///
     /// # Errors
     /// Those of the method.
-    pub fn begin(self, cells: &TrainingData, template: Template, seed: u64, device: &Device) -> Result<Begun> {
+    pub fn begin(
+        self,
+        cells: &TrainingData,
+        template: Template,
+        pretrained: Option<&Pretrained>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Begun> {
         let (points, conditions) = (cells.embedding, cells.conditions);
         Ok(match self {
             Self::CalmFlow(params) => {
@@ -240,7 +248,9 @@ impl Choices {
             }
             Self::Scvi(params) => Begun::Training(Box::new(ScviObjective::new(cells, params, seed, device)?)),
             Self::Cpa(params) => Begun::Training(Box::new(CpaObjective::new(cells, params, seed, device)?)),
-            Self::Scgpt(params) => Begun::Training(Box::new(ScgptObjective::new(cells, params, seed, device)?)),
+            Self::Scgpt(params) => {
+                Begun::Training(Box::new(ScgptObjective::new(cells, params, pretrained, seed, device)?))
+            }
             Self::ClosedForm(form) => Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, seed)?)),
         })
     }

@@ -19,7 +19,8 @@ pub struct TrainingData<'a> {
     pub conditions: &'a [Condition],
     /// The counts, which stay in their file until they are asked for.
     pub counts: &'a dyn TrainingCounts,
-    /// The names of the genes, in the order of the counts: what perturbs a gene may bear its name.
+    /// The names of the genes, or their symbols, in the order of the counts: what perturbs a gene may bear its name, and a
+    /// pretrained vocabulary may know it.
     pub genes: &'a [String],
     /// The principal component analysis of the screen.
     pub pca: &'a Pca,

@@ -15,6 +15,7 @@ mod predictions;
 mod methods;
 mod counts;
 mod scgpt;
+mod pretrained;
 mod cell_eval;
 mod device;
 mod validation;

@@ -58,11 +58,10 @@ impl Scgpt {
         let mut made = Array2::zeros(controls.dim());
         for genes in self.kept.panel.groups(self.params.n_genes) {
             let columns: Vec<usize> = genes.iter().map(|&gene| gene as usize).collect();
-            let flags = if self.kept.panel.has_targets() { flags(&genes, perturbed) } else { Vec::new() };
             let tokens = Tokens {
                 genes: &genes,
                 expression: controls.select(Axis(1), &columns).iter().copied().collect(),
-                perturbed: flags.repeat(n_cells),
+                perturbed: flags(&genes, perturbed).repeat(n_cells),
                 told: told.repeat(n_cells),
             };
             let expression = values(&self.network.forward(&tokens, &self.device)?)?;

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2};
 
 use super::panel::Panel;
+use super::pretrained::Origin;
 use crate::embedding::pca::Pca;
 use crate::models::counts::{Codes, Told};
 use crate::models::fitted_flow::WEIGHTS;
@@ -15,6 +16,7 @@ use crate::{Error, Result};
 
 const PANEL: &str = "panel.json";
 const CODES: &str = "codes.json";
+const PRETRAINED: &str = "pretrained.json";
 const GUIDE: &str = "guide.json";
 const CONTROLS: &str = "control_cells.safetensors";
 const PROJECTION: &str = "projection.safetensors";
@@ -70,6 +72,8 @@ pub(super) struct Kept {
     pub(super) projection: Projection,
     /// Log-normalised control cells of the panel's genes.
     pub(super) controls: ControlCells,
+    /// What was pretrained, if something was.
+    pub(super) origin: Option<Origin>,
     pub(super) tensors: HashMap<String, Tensor>,
 }
 
@@ -83,6 +87,7 @@ impl Kept {
         record.put(PANEL, &self.panel)?;
         record.put(CODES, &self.told.codes)?;
         self.told.guide.iter().try_for_each(|guide| record.put(GUIDE, guide))?;
+        self.origin.iter().try_for_each(|origin| record.put(PRETRAINED, origin))?;
         record.put_arrays(CONTROLS, self.controls.to_arrays()?)?;
         let Projection { loadings, offset } = self.projection.clone();
         let arrays = [("loadings".to_owned(), loadings.into_dyn()), ("offset".to_owned(), offset.into_dyn())];
@@ -104,6 +109,7 @@ impl Kept {
             projection: Projection::from_arrays(record.take_arrays(PROJECTION)?, &panel)?,
             controls: ControlCells::from_arrays(record.take_arrays(CONTROLS)?, panel.n_genes)?,
             told: Told { codes, guide },
+            origin: if record.has(PRETRAINED) { Some(record.take(PRETRAINED)?) } else { None },
             tensors: record.take_tensors(WEIGHTS, device)?,
             panel,
         })

@@ -1,5 +1,6 @@
 //! Fitting: the loss of random pairs on random genes.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
@@ -11,6 +12,7 @@ use super::network::Network;
 use super::pairs::{Pair, PairedCells};
 use super::panel::Panel;
 use super::params::ScgptParams;
+use super::pretrained::{Origin, Pretrained};
 use crate::language::parameters::Parameters;
 use crate::models::counts::Told;
 use crate::models::method::{FittedMethod, Fitting};
@@ -26,6 +28,8 @@ use crate::{Error, Result};
 const PAIRS_PER_PART: usize = 4;
 /// At most this many control cells are kept per combination of covariates: they are held in all genes of the panel.
 const MOST_CONTROLS: usize = FEWEST_KEPT;
+/// Pretrained tensors learn so much slower than new ones: at the published rate, 1e-4, if the peak rate is the method's own.
+const RATE_OF_PRETRAINED: f64 = 0.05;
 
 /// An scGPT that is being fitted.
 pub struct ScgptObjective {
@@ -37,16 +41,30 @@ pub struct ScgptObjective {
     controls: ControlCells,
     network: Network,
     parameters: Parameters,
+    /// Names of tensors that were pretrained.
+    pretrained: BTreeSet<String>,
+    origin: Option<Origin>,
     device: Device,
 }
 
 impl ScgptObjective {
-    /// Prepares the fit: the counts of all training cells are read, in sparse rows; the network is drawn on the device.
+    /// Prepares the fit: the counts of all training cells are read, in sparse rows; the network is drawn on the device, or
+    /// starts from pretrained weights, which decide its size.
     ///
     /// # Errors
     /// Those of [`ScgptParams::check`], of reading and of [`Told::fit`]; [`Error::TooFew`] if there are no genes, no
-    /// perturbations, or no control cells for some covariates.
-    pub fn new(data: &TrainingData, params: ScgptParams, seed: u64, device: &Device) -> Result<Self> {
+    /// perturbations, or no control cells for some covariates; [`Error::BadValues`] if the vocabulary of the pretrained
+    /// weights does not know the genes.
+    pub fn new(
+        data: &TrainingData,
+        mut params: ScgptParams,
+        pretrained: Option<&Pretrained>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        if let Some(pretrained) = pretrained {
+            (params.encoder, params.batch_norm) = (pretrained.encoder, pretrained.batch_norm);
+        }
         params.check()?;
         let (panel, columns) = Panel::of(data)?;
         let rows: Vec<usize> = (0..data.conditions.len()).collect();
@@ -67,11 +85,20 @@ impl ScgptObjective {
         let controls = expression.select_rows(&kept).to_dense();
         let controls = ControlCells::of(controls.view(), kept.iter().map(|&row| &data.conditions[row]));
         let projection = Projection::of(data.pca, &columns);
-        let mut parameters = Parameters::draw(seed, 0, device);
+        let (start, origin) = match pretrained {
+            Some(pretrained) => {
+                let genes: Vec<&str> = columns.iter().map(|&gene| data.genes[gene].as_str()).collect();
+                let start = pretrained.start(&genes, params.allow_unknown_genes, told.n_numbers(), seed)?;
+                (start.0, Some(start.1))
+            }
+            None => (HashMap::new(), None),
+        };
+        let mut parameters = Parameters::draw_beside(start, seed, 0, device);
         let network = Network::new(&mut parameters, &params, &panel, told.n_numbers(), means)?;
         let cells = PairedCells::new(expression, data.conditions, &told, &panel)?;
         let device = device.clone();
-        Ok(Self { params, cells, panel, told, projection, controls, network, parameters, device })
+        let pretrained = pretrained.map(Pretrained::names).unwrap_or_default();
+        Ok(Self { params, cells, panel, told, projection, controls, network, parameters, pretrained, origin, device })
     }
 
     /// The model as it is now, for generation.
@@ -84,6 +111,7 @@ impl ScgptObjective {
             told: self.told.clone(),
             projection: self.projection.clone(),
             controls: self.controls.clone(),
+            origin: self.origin.clone(),
             tensors: self.parameters.copies()?,
         };
         Scgpt::new(self.params, kept)
@@ -114,15 +142,21 @@ impl Objective for ScgptObjective {
 }
 
 impl Fitting for ScgptObjective {
-    /// Only what is multiplied with something decays: embeddings of genes and their means do not.
+    /// Only what is multiplied with something decays: embeddings of genes and their means do not, nor what was pretrained.
     fn slots(&self) -> Vec<Slot> {
-        let decay = |name: &str| if name.ends_with(".weight") { 1.0 } else { 0.0 };
-        let slot = |(name, variable): &(String, Var)| Slot::new(name, variable, 1.0, decay(name));
+        let slot = |(name, variable): &(String, Var)| match self.pretrained.contains(name) {
+            true => Slot::new(name, variable, RATE_OF_PRETRAINED, 0.0),
+            false => Slot::new(name, variable, 1.0, if name.ends_with(".weight") { 1.0 } else { 0.0 }),
+        };
         self.parameters.variables.iter().map(slot).collect()
     }
 
     fn choice(&self) -> Option<&Choice> {
         self.told.choice()
+    }
+
+    fn origin(&self) -> Option<String> {
+        self.origin.as_ref().map(Origin::describe)
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -30,7 +30,6 @@ pub(super) struct PairedCells {
     strata: Vec<Stratum>,
     /// The stratum of each cell.
     stratum_of: Vec<u32>,
-    has_targets: bool,
 }
 
 /// One cell, its control, and which of all that is told of its condition.
@@ -71,7 +70,7 @@ impl PairedCells {
             }
             stratum_of.push(numbers[condition]);
         }
-        Ok(Self { expression, strata, stratum_of, has_targets: panel.has_targets() })
+        Ok(Self { expression, strata, stratum_of })
     }
 
     /// Draws cells, each as likely as any other, each with a control cell; and genes of the panel, at most `n_genes`.
@@ -112,10 +111,7 @@ impl PairedCells {
         let tokens = Tokens {
             genes,
             expression: dense(|pair| pair.control),
-            perturbed: match self.has_targets {
-                true => pairs.iter().flat_map(|pair| flags(genes, &stratum(pair).perturbed)).collect(),
-                false => Vec::new(),
-            },
+            perturbed: pairs.iter().flat_map(|pair| flags(genes, &stratum(pair).perturbed)).collect(),
             told: pairs.iter().flat_map(|pair| stratum(pair).told[pair.which].iter().copied()).collect(),
         };
         (tokens, dense(|pair| pair.cell))

@@ -12,11 +12,11 @@ use crate::{Error, Result};
 /// The genes of the principal component analysis, and which of them are perturbed by components of their name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Panel {
+pub(crate) struct Panel {
     /// Number of genes.
-    pub(super) n_genes: usize,
-    /// The place in the panel of the gene that a component of training names.
-    targets: BTreeMap<String, u32>,
+    pub(crate) n_genes: usize,
+    /// The places in the panel of the genes that a component of training names: several only where a symbol is not unique.
+    targets: BTreeMap<String, Vec<u32>>,
 }
 
 impl Panel {
@@ -34,21 +34,19 @@ impl Panel {
                 hint: "prepare the screen again".into(),
             });
         }
-        let places: BTreeMap<&str, u32> =
-            columns.iter().enumerate().map(|(place, &gene)| (data.genes[gene].as_str(), place as u32)).collect();
+        let mut places = BTreeMap::<&str, Vec<u32>>::new();
+        for (place, &gene) in columns.iter().enumerate() {
+            places.entry(data.genes[gene].as_str()).or_default().push(place as u32);
+        }
         let components = data.conditions.iter().flat_map(|condition| condition.perturbation.components());
-        let target = |name: &String| places.get(name.as_str()).map(|&place| (name.clone(), place));
+        let target = |name: &String| places.get(name.as_str()).map(|places| (name.clone(), places.clone()));
         Ok((Self { n_genes: columns.len(), targets: components.filter_map(target).collect() }, columns))
-    }
-
-    /// True if any component of training is a gene of the panel.
-    pub(super) fn has_targets(&self) -> bool {
-        !self.targets.is_empty()
     }
 
     /// The places of the genes that a condition perturbs.
     pub(super) fn perturbed(&self, condition: &Condition) -> Vec<u32> {
-        condition.perturbation.components().iter().filter_map(|name| self.targets.get(name).copied()).collect()
+        let components = condition.perturbation.components().iter();
+        components.filter_map(|name| self.targets.get(name)).flatten().copied().collect()
     }
 
     /// The genes in groups of at most `most`, as even as can be; neighbours are apart, as they are at random in training.

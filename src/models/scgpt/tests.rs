@@ -13,9 +13,9 @@ use crate::Result;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::flow::Solver;
+use crate::language::encoder::EncoderParams;
 use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
-use crate::language::transformer::TransformerParams;
 use crate::models::counts::{Codes, Told, trial};
 use crate::models::guide::Centre;
 use crate::models::method::{Asked, Draws, FittedMethod, Fitting, Made, Makes};
@@ -25,13 +25,15 @@ use crate::training::Objective;
 
 const SMALL: ScgptParams = ScgptParams {
     centre: Centre::None,
-    transformer: TransformerParams { width: 16, n_layers: 2, n_heads: 2 },
+    encoder: EncoderParams { width: 16, n_layers: 2, n_heads: 2, n_hidden: 64 },
+    batch_norm: false,
+    allow_unknown_genes: false,
     n_genes: 6,
     n_cells: 32,
 };
 
 fn objective(params: ScgptParams) -> ScgptObjective {
-    trial::with_data(|data| ScgptObjective::new(data, params, 3, &Device::Cpu).unwrap())
+    trial::with_data(|data| ScgptObjective::new(data, params, None, 3, &Device::Cpu).unwrap())
 }
 
 fn make(model: &dyn FittedMethod, of: &Condition, n_cells: usize, draws: Draws) -> Result<Array2<f32>> {
@@ -96,7 +98,7 @@ fn the_order_of_components_of_genes_and_of_cells_does_not_matter() {
         let (panel, columns) = Panel::of(data).unwrap();
         assert_eq!((columns, panel.perturbed(&condition("B+A"))), ((0..9).collect(), vec![1]));
         let mut parameters = Parameters::draw(1, 0, &Device::Cpu);
-        let params = ScgptParams { transformer: SMALL.transformer, ..SMALL };
+        let params = ScgptParams { ..SMALL };
         let network = Network::new(&mut parameters, &params, &panel, 2, vec![0.5; 9]).unwrap();
         let of = |genes: &[u32], n_cells: usize| {
             let value = |cell: usize, gene: u32| (cell as f32 + 1.0) * gene as f32 * 0.3;

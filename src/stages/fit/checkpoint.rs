@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use serde::Serialize;
 
 use super::validation::Validation;
 use super::{Every, FitParams};
@@ -20,12 +21,12 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint of a fit to this input on this device.
+    /// The checkpoint of a fit on this device; `inputs` are the digests of what it reads.
     ///
     /// # Errors
     /// [`Error::Backend`] if the choices cannot be named.
-    pub(super) fn new(params: &FitParams, device: &Device, input_sha256: &str) -> Result<Self> {
-        Ok(Self { path: checkpoint::path_of(&params.output), fingerprint: fingerprint(params, device, input_sha256)? })
+    pub(super) fn new(params: &FitParams, device: &Device, inputs: &impl Serialize) -> Result<Self> {
+        Ok(Self { path: checkpoint::path_of(&params.output), fingerprint: fingerprint(params, device, inputs)? })
     }
 
     /// Fails if there is an unfinished fit that the user says nothing of.
@@ -82,17 +83,18 @@ impl Checkpoint {
 }
 
 /// A digest of everything that decides the numbers of a fit: the device in use, however it was asked for.
-fn fingerprint(params: &FitParams, device: &Device, input_sha256: &str) -> Result<String> {
+fn fingerprint(params: &FitParams, device: &Device, inputs: &impl Serialize) -> Result<String> {
     let deciding = FitParams {
         input: PathBuf::new(),
         output: PathBuf::new(),
+        pretrained: params.pretrained.as_ref().map(|_| PathBuf::new()),
         device: params.device.opened(device),
         checkpoint_every: Every::Steps(1),
         resume: false,
         force: false,
         ..params.clone()
     };
-    let text = serde_json::to_string(&(deciding, input_sha256, env!("CARGO_PKG_VERSION")))
+    let text = serde_json::to_string(&(deciding, inputs, env!("CARGO_PKG_VERSION")))
         .map_err(|source| Error::backend("naming a fit", source))?;
     Ok(digest::of_bytes(text.as_bytes()))
 }
@@ -106,7 +108,7 @@ mod tests {
     fn a_fit_is_named_by_the_device_in_use_and_not_by_how_it_was_asked_for() {
         let of = |device: DeviceChoice, seed: u64| {
             let params = FitParams { device, seed, ..FitParams::default() };
-            fingerprint(&params, &Device::Cpu, "ab").unwrap()
+            fingerprint(&params, &Device::Cpu, &"ab").unwrap()
         };
         assert_eq!(of(DeviceChoice::Auto, 0), of(DeviceChoice::Cpu, 0));
         assert_ne!(of(DeviceChoice::Cpu, 0), of(DeviceChoice::Composed, 0));

@@ -3,6 +3,7 @@
 use super::FitParams;
 use crate::error::refuse;
 use crate::flow::{Coupling, Path as FlowPath};
+use crate::language::encoder::EncoderParams;
 use crate::language::transformer::TransformerParams;
 use crate::models::calmflow::{CalmFlowParams, DecoderKind};
 use crate::models::cfm::{CfmParams, Variant};
@@ -20,6 +21,7 @@ impl FitParams {
     /// [`Error::InvalidParameter`] for a choice that the method does not have or that cannot work.
     pub fn choices(&self) -> Result<Choices> {
         self.refuse_foreign()?;
+        self.refuse_what_is_pretrained()?;
         let choices = match self.method {
             Method::Calmflow => Choices::CalmFlow(self.calmflow()),
             Method::Cfm => Choices::Cfm(self.cfm(Variant::Cfm)?),
@@ -43,7 +45,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 39] {
+    fn made(&self) -> [(&'static str, Has, bool); 42] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -85,6 +87,9 @@ impl FitParams {
             ("adversary", Has::Adversary, self.adversary.is_some()),
             ("penalty", Has::Adversary, self.penalty.is_some()),
             ("genes-per-step", Has::GeneTokens, self.genes_per_step.is_some()),
+            ("pretrained", Has::GeneTokens, self.pretrained.is_some()),
+            ("gene-symbols", Has::GeneTokens, self.gene_symbols.is_some()),
+            ("allow-unknown-genes", Has::GeneTokens, self.allow_unknown_genes),
         ]
     }
 
@@ -104,6 +109,20 @@ impl FitParams {
             Has::LanguageModel => "has none; leave it away, or fit with --method calmflow",
         };
         refuse(name, "given", &format!("method `{}` {reason}", self.method.name()))
+    }
+
+    /// Fails if the size of a network is chosen that pretrained weights have, or unknown genes are allowed where none can be.
+    fn refuse_what_is_pretrained(&self) -> Result<()> {
+        let sizes = [("width", self.width), ("layers", self.layers), ("heads", self.heads)];
+        match sizes.into_iter().find_map(|(name, size)| Some((name, size?))) {
+            Some((name, size)) if self.pretrained.is_some() => {
+                refuse(name, size, "the pretrained weights decide it; leave it away, or --pretrained")
+            }
+            _ if self.allow_unknown_genes && self.pretrained.is_none() => {
+                refuse("allow-unknown-genes", "given", "genes are unknown to a vocabulary only; see --pretrained")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn calmflow(&self) -> CalmFlowParams {
@@ -215,15 +234,19 @@ impl FitParams {
 
     fn scgpt(&self) -> ScgptParams {
         let own = ScgptParams::default();
+        let width = self.width.unwrap_or(own.encoder.width);
         ScgptParams {
             centre: self.told_centre(),
-            transformer: TransformerParams {
-                width: self.width.unwrap_or(own.transformer.width),
-                n_layers: self.layers.unwrap_or(own.transformer.n_layers),
-                n_heads: self.heads.unwrap_or(own.transformer.n_heads),
+            encoder: EncoderParams {
+                width,
+                n_layers: self.layers.unwrap_or(own.encoder.n_layers),
+                n_heads: self.heads.unwrap_or(own.encoder.n_heads),
+                n_hidden: 4 * width,
             },
+            allow_unknown_genes: self.allow_unknown_genes,
             n_genes: self.genes_per_step.unwrap_or(own.n_genes),
             n_cells: self.cells_per_step.unwrap_or(own.n_cells),
+            ..own
         }
     }
 }

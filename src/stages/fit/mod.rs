@@ -20,7 +20,7 @@ use self::screen::Screen;
 use self::validation::Validation;
 use crate::Result;
 use crate::conditions::prompt::Template;
-use crate::io::{atomic, digest, model_folder};
+use crate::io::{atomic, digest, model_folder, pretrained_folder};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
 use crate::models::method::{Begun, FittedMethod, Fitting, Makes};
@@ -54,6 +54,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
     let choices = params.choices()?;
+    let pretrained = params.pretrained.as_deref().map(pretrained_folder::read).transpose()?;
+    let (pretrained, pretrained_sha256) = pretrained.unzip();
     // First, so that counts that cannot be used are told before hours of training.
     let gene_decoder = match choices.makes() {
         Makes::Counts => None,
@@ -68,7 +70,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let (gene_decoder, n_decoder_cells) = gene_decoder.unzip();
 
     let n_cells = screen.conditions.len();
-    let begun = choices.begin(&screen.training_data(), template, params.seed, &device)?;
+    let begun = choices.begin(&screen.training_data(), template, pretrained.as_ref(), params.seed, &device)?;
+    drop(pretrained);
     // The method has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let input_sha256 = digest::sha256(&params.input)?;
@@ -80,7 +83,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         }
         Begun::Training(fitting) => {
             tell(fitting.choice(), watcher);
-            let checkpoint = Checkpoint::new(params, &device, &input_sha256)?;
+            fitting.origin().iter().for_each(|origin| watcher.say(origin));
+            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &pretrained_sha256))?;
             train_to_the_end(params, &*fitting, n_cells, screen.validation.take(), &checkpoint, watcher)?
         }
     };
@@ -93,6 +97,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         history: fitted.history,
         provenance: json!({
             "input_sha256": input_sha256,
+            "pretrained_sha256": pretrained_sha256,
             "seed": params.seed,
             "training": fitted.training,
             "best_step": fitted.best_step,

@@ -89,6 +89,12 @@ pub struct FitParams {
     pub penalty: Option<f64>,
     /// Genes of a cell that are read together (scgpt).
     pub genes_per_step: Option<usize>,
+    /// The folder of a published scGPT from whose weights the fit starts.
+    pub pretrained: Option<PathBuf>,
+    /// The column of `var` that holds the symbols of genes, where their names are others (scgpt).
+    pub gene_symbols: Option<String>,
+    /// Genes that the pretrained vocabulary does not know start new (scgpt).
+    pub allow_unknown_genes: bool,
     /// Cells per training step.
     pub cells_per_step: Option<usize>,
     /// Conditions per training step.
@@ -150,6 +156,9 @@ impl Default for FitParams {
             adversary: None,
             penalty: None,
             genes_per_step: None,
+            pretrained: None,
+            gene_symbols: None,
+            allow_unknown_genes: false,
             cells_per_step: None,
             prompts_per_step: None,
             learning_rate: None,

@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis};
 
 use super::FitParams;
 use super::validation::Validation;
-use crate::cells::SparseMatrix;
+use crate::cells::{Annotations, SparseMatrix};
 use crate::conditions::Condition;
 use crate::embedding::pca::Pca;
 use crate::io::h5ad::Partial;
@@ -35,6 +35,8 @@ pub(super) struct Screen {
     pub(super) known: Known,
     pub(super) pca: Pca,
     pub(super) genes: Vec<String>,
+    /// Symbols of the genes, where they are chosen instead of their names.
+    symbols: Option<Vec<String>>,
 }
 
 impl Screen {
@@ -61,6 +63,7 @@ impl Screen {
             known: Known::of(&prepared, &kept, params.seed)?,
             validation,
             pca: prepared.pca()?,
+            symbols: params.gene_symbols.as_deref().map(|column| symbols(&prepared.cells.var, column)).transpose()?,
             genes: prepared.cells.var.index,
             settings: prepared.settings,
             rows,
@@ -73,7 +76,7 @@ impl Screen {
             embedding: self.embedding.view(),
             conditions: &self.conditions,
             counts: self,
-            genes: &self.genes,
+            genes: self.symbols.as_deref().unwrap_or(&self.genes),
             pca: &self.pca,
             target_sum: self.settings.target_sum,
         }
@@ -104,6 +107,12 @@ impl TrainingCounts for Screen {
         let rows: Vec<usize> = cells.iter().map(|&cell| self.rows[cell]).collect();
         self.file.layer_rows(COUNTS, &rows)
     }
+}
+
+/// The symbols of genes from a column of `var`; a gene without one keeps its name.
+fn symbols(var: &Annotations, column: &str) -> Result<Vec<String>> {
+    let symbols = var.column("var", column)?.texts().into_iter().zip(&var.index);
+    Ok(symbols.map(|(symbol, name)| symbol.filter(|text| !text.is_empty()).unwrap_or_else(|| name.clone())).collect())
 }
 
 /// Keeps some rows, in rising order, without a second array.

@@ -23,7 +23,7 @@ pub const SECTIONS: [&str; 7] = ["simulate", "preprocess", "benchmark", "fit", "
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 2] = [("preprocess", "split"), ("benchmark", "splits")];
+pub const PATH_KEYS: [(&str, &str); 3] = [("preprocess", "split"), ("fit", "pretrained"), ("benchmark", "splits")];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +130,8 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let mut params: FitParams = read("fit", &config.section("fit"), &decided)?;
     (params.input, params.output, params.force) = (layout.prepared.clone(), layout.model.clone(), true);
     params.check()?;
-    let inputs = vec![("prepared screen", layout.prepared.clone())];
+    let mut inputs = vec![("prepared screen", layout.prepared.clone())];
+    inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)
