@@ -80,6 +80,41 @@ fn distances_between_hundreds_of_cells_agree_with_python() {
     close_to(energy::energy_squared(first, second).unwrap(), "edist_sq");
 }
 
+/// The mean of a function of squared distances over pairs of different points.
+fn within(points: &Array2<f32>, of: impl Fn(f64) -> f64) -> f64 {
+    let n = points.nrows();
+    let squared = |i: usize, j: usize| -> f64 {
+        points.row(i).iter().zip(points.row(j)).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum()
+    };
+    let pairs = (0..n).flat_map(|i| (0..n).filter(move |&j| j != i).map(move |j| (i, j)));
+    pairs.map(|(i, j)| of(squared(i, j))).sum::<f64>() / (n * (n - 1)) as f64
+}
+
+/// pertpy counts pairs of a cell with itself, scflow does not; but for these the numbers are the same.
+#[test]
+fn distances_are_those_of_pertpy_without_pairs_of_a_cell_with_itself() {
+    let golden: Value = serde_json::from_str(include_str!("golden/pertpy.json")).unwrap();
+    let size = |key: &str| golden[key].as_u64().unwrap() as usize;
+    let (first, second) = (
+        roots(size("n_first"), 1.0),
+        roots(size("n_second"), 1.5).mapv(|value| (1.25 * f64::from(value) + 0.125) as f32),
+    );
+    let over_sizes =
+        |of: &dyn Fn(&Array2<f32>) -> f64| of(&first) / first.nrows() as f64 + of(&second) / second.nrows() as f64;
+    let (x, y) = (first.view(), second.view());
+    // 2 E|x - y| - (1 - 1/n) E|x - x'| - (1 - 1/m) E|y - y'|: more, never below zero.
+    let biased = energy::energy(x, y).unwrap() + over_sizes(&|points| within(points, f64::sqrt));
+    close(biased, number(&golden, "edistance"), 1e-9);
+    let biased = energy::energy_squared(x, y).unwrap() + over_sizes(&|points| within(points, |squared| squared));
+    close(biased, number(&golden, "edistance_sqeuclidean"), 1e-9);
+    // With its default kernel, pertpy's MMD is the squared distance of the means.
+    close(biased / 2.0, number(&golden, "mmd_linear"), 1e-9);
+    let gamma = number(&golden, "gamma");
+    let kernel = |squared: f64| (-gamma * squared).exp();
+    let biased = mmd::mmd2_rbf(x, y, gamma).unwrap() + over_sizes(&|points| 1.0 - within(points, kernel));
+    close(biased, number(&golden, "mmd_rbf"), 1e-9);
+}
+
 #[test]
 fn exact_transport_of_five_thousand_cells_agrees_with_pot_and_takes_less_than_thirty_seconds() {
     let golden: Value = serde_json::from_str(include_str!("golden/distances.json")).unwrap();

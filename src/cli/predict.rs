@@ -12,7 +12,7 @@ pub struct Arguments {
     /// Folder of a model, as written by `scflow fit`.
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// The generated cells; a folder for --emit-as cell-eval.
+    /// The generated cells; a folder for --emit-as cell-eval and perturbench.
     #[arg(long, short, value_name = "PREDICTED.h5ad")]
     output: PathBuf,
     /// Perturbation such as "drug A + drug B", in any order; may be repeated.
@@ -50,7 +50,7 @@ pub struct Arguments {
     /// Seed of everything drawn.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Write a folder with the files of another program instead: prediction and truth of `cell-eval run`.
+    /// Write what another program reads instead: generated cells and the real ones that belong to them.
     #[arg(long, value_enum, value_name = "PROGRAM", requires = "truth")]
     emit_as: Option<Program>,
     /// Real cells, as written by `scflow preprocess`, for --emit-as.
@@ -61,8 +61,22 @@ pub struct Arguments {
 /// The programs.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Program {
-    /// Arc's cell-eval, version 0.8.
+    /// A folder for `cell-eval run` of Arc's cell-eval, version 0.8: prediction.h5ad and truth.h5ad.
     CellEval,
+    /// A folder for PerturBench's `Evaluation`: prediction.h5ad and reference.h5ad.
+    Perturbench,
+    /// One file for pertpy's `Distance`: obs["group"] and obsm["X_pca"] of real and generated cells side by side.
+    Pertpy,
+}
+
+impl From<Program> for EmitAs {
+    fn from(program: Program) -> Self {
+        match program {
+            Program::CellEval => Self::CellEval,
+            Program::Perturbench => Self::Perturbench,
+            Program::Pertpy => Self::Pertpy,
+        }
+    }
 }
 
 impl Arguments {
@@ -82,7 +96,7 @@ impl Arguments {
             solver: self.solver,
             device: self.device.into(),
             seed: self.seed,
-            emit_as: self.emit_as.map(|Program::CellEval| EmitAs::CellEval),
+            emit_as: self.emit_as.map(Into::into),
             truth: self.truth,
             force: shared.force,
         };

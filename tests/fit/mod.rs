@@ -17,6 +17,8 @@ mod counts;
 mod scgpt;
 mod pretrained;
 mod cell_eval;
+mod perturbench;
+mod pertpy;
 mod device;
 mod validation;
 mod interruptions;

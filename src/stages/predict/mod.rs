@@ -1,7 +1,7 @@
 //! Generates cells of any combination of known perturbations.
 
-mod cell_eval;
 mod cells;
+mod emit;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::cells::Wanted;
+use self::emit::Emission;
+pub use self::emit::EmitAs;
 use crate::conditions::{Condition, Perturbation};
 use crate::error::refuse;
 use crate::flow::Solver;
@@ -18,14 +20,6 @@ use crate::language::device::DeviceChoice;
 use crate::models::fitted::FittedModel;
 use crate::models::method::Draws;
 use crate::{Error, Result};
-
-/// A form that another program reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EmitAs {
-    /// A folder with the prediction and the truth of `cell-eval run`.
-    CellEval,
-}
 
 /// What to predict, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,12 +93,11 @@ impl PredictParams {
             return refuse("cells", "0", "at least one cell is needed");
         }
         match (self.emit_as, &self.truth) {
-            (Some(EmitAs::CellEval), None) => {
-                return refuse("emit-as", "cell-eval", "give the real cells as --truth PREPARED.h5ad");
+            (Some(program), None) => {
+                return refuse("emit-as", program, "give the real cells as --truth PREPARED.h5ad");
             }
             (None, Some(truth)) => {
-                let reason = "real cells are only needed for --emit-as cell-eval";
-                return refuse("truth", truth.display(), reason);
+                return refuse("truth", truth.display(), "real cells are only needed for --emit-as");
             }
             _ => {}
         }
@@ -128,23 +121,21 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     say(&format!("device: {device_name}"));
     let model = model_folder::read(&params.model, &device)?;
     let conditions = conditions(params, &model)?;
-    let real = match &params.truth {
-        Some(truth) => Some(cell_eval::Real::choose(h5ad::read(truth)?, &model, &conditions)?),
-        None => None,
+    let emission = match (params.emit_as, &params.truth) {
+        (Some(program), Some(truth)) => Some(Emission::new(program, h5ad::read(truth)?, &model, &conditions)?),
+        _ => None,
     };
+    emission.iter().filter_map(Emission::remark).for_each(|remark| say(&remark));
     let n_cells = n_cells(params, &model, &conditions);
     tell_repeats(&model, &conditions, &n_cells, say);
     let wanted = Wanted::new(&model, conditions, n_cells);
     let provenance = provenance(params, &model)?;
     let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
     let blocks = wanted.blocks(&model, params.seed, generate, say);
-    match real {
-        Some(real) => {
-            atomic::folder(&params.output, |folder| {
-                real.write(&folder.join(cell_eval::TRUTH))?;
-                real.write_prediction(&folder.join(cell_eval::PREDICTION), &wanted, &provenance, blocks)
-            })?;
-            say(&format!("next: {}", cell_eval::command(&params.output, &model)));
+    match emission {
+        Some(emission) => {
+            emission.write(&params.output, &wanted, &provenance, blocks)?;
+            say(&format!("next: {}", emission.next(&params.output, &model)));
         }
         None => {
             let outline = wanted.outline(&model, &provenance)?;
