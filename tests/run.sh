@@ -28,6 +28,13 @@ asked=(--holdout --cells 5000 --at-most-comparable --seed 1 --quiet)
 "$scflow" predict "$results/2-model" "${asked[@]}" \
   --emit-as cell-eval --truth "$results/1-prepared.h5ad" --output "$results/cell-eval"
 "$python_home/bin/python" tests/python/cell_eval.py "$results/cell-eval" "$results/scores-as-many"
+echo "perturbench, pertpy: the shape of the files, distances by pertpy's definition"
+for program in perturbench pertpy; do
+  "$scflow" predict "$results/2-model" "${asked[@]}" \
+    --emit-as "$program" --truth "$results/1-prepared.h5ad" --output "$results/for-$program"
+done
+"$python_home/bin/python" tests/python/emitted.py \
+  "$results/for-perturbench" "$results/for-pertpy" "$results/1-prepared.h5ad" "$results/scores-as-many"
 if browser=$(find_browser); then
   echo "browser: the pages"
   "$python_home/bin/python" tests/python/browser.py "$browser" "$results/report.html" "$results/benchmark/report.html"

@@ -1,6 +1,6 @@
 """Writes pertpy.json: pertpy's distances between groups of points, by its `Distance.pairwise` as a user calls it.
 
-python3 -m venv env && env/bin/pip install pertpy==1.0.3 && env/bin/python make_pertpy.py
+python3 -m venv env && env/bin/pip install pertpy==1.0.3 filelock "statsmodels<0.15" && env/bin/python make_pertpy.py
 """
 
 import importlib.metadata
