@@ -1,7 +1,5 @@
 //! The neighbour graph against scanpy, clusters against igraph, maps against umap-learn.
 
-use std::path::{Path, PathBuf};
-
 use ndarray::{Array2, ArrayView2};
 use scflow::embedding::fuzzy::FuzzyGraph;
 use scflow::embedding::leiden::{LeidenParams, leiden};
@@ -11,6 +9,8 @@ use scflow::io::h5ad;
 use scflow::stages::preprocess::{PreprocessParams, preprocess};
 use serde_json::Value;
 
+use crate::data;
+
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/embedding.json")).unwrap()
 }
@@ -18,15 +18,6 @@ fn golden() -> Value {
 fn matrix(value: &Value) -> Array2<f32> {
     let rows: Vec<&Vec<Value>> = value.as_array().unwrap().iter().map(|row| row.as_array().unwrap()).collect();
     Array2::from_shape_fn((rows.len(), rows[0].len()), |(row, column)| rows[row][column].as_f64().unwrap() as f32)
-}
-
-/// A public file, where it is at hand.
-fn public(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-    if !path.is_file() {
-        eprintln!("skipped: {name} is not at hand; data/README.md says where it comes from");
-    }
-    path.is_file().then_some(path)
 }
 
 #[test]
@@ -62,7 +53,7 @@ fn the_neighbour_graph_is_that_of_scanpy() {
 
 #[test]
 fn clusters_are_as_modular_as_those_of_igraph_and_the_map_as_true_as_that_of_umap_learn() {
-    let Some(path) = public("compat/scanpy_10x_pbmc68k_reduced.h5ad") else { return };
+    let Some(path) = data::file("compat/scanpy_10x_pbmc68k_reduced.h5ad") else { return };
     let golden = golden();
     let cells = h5ad::read(&path).unwrap();
     let points = &cells.obsm["X_pca"];
@@ -82,7 +73,7 @@ fn clusters_are_as_modular_as_those_of_igraph_and_the_map_as_true_as_that_of_uma
 
 #[test]
 fn preprocess_writes_neighbours_clusters_and_a_map_on_request() {
-    let Some(path) = public("kang18_ifnb_celltypes_scgen.h5ad") else { return };
+    let Some(path) = data::file("kang18_ifnb_celltypes_scgen.h5ad") else { return };
     let folder = tempfile::tempdir().unwrap();
     let params = PreprocessParams {
         input: path,

@@ -1,7 +1,5 @@
 //! The way back to genes: laws against SciPy, calibration on a simulated screen, reproducibility, refusals.
 
-use std::path::Path;
-
 use ndarray::{Array1, Array2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -283,13 +281,7 @@ fn bad_input_is_refused() {
 #[test]
 fn a_real_held_out_pair_keeps_its_zeros_and_its_delta() {
     const HELD_OUT: &str = "MAPK1+TGFBR2";
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("SCFLOW_DATA").map_or(beside, std::path::PathBuf::from);
-    let path = folder.join("norman19_k562_combo.h5ad");
-    if !path.exists() {
-        eprintln!("skipped: `{}` is absent (SCFLOW_DATA names another folder)", path.display());
-        return;
-    }
+    let Some(path) = crate::data::file("norman19_k562_combo.h5ad") else { return };
     let cells = scflow::io::h5ad::read(&path).unwrap();
     let labels = cells.obs.texts("obs", "perturbation").unwrap();
     let libraries = cells.obs.floats("obs", "total_counts").unwrap();

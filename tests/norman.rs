@@ -1,23 +1,14 @@
 //! The whole pipeline on a real screen (Norman et al. 2019), where the file is at hand.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-fn file() -> Option<PathBuf> {
-    let folder = std::env::var_os("SCFLOW_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = folder.join("norman19_k562_combo.h5ad");
-    path.is_file().then_some(path)
-}
+use crate::data;
 
 #[test]
 fn two_unseen_pairs_of_a_real_screen_are_predicted_from_raw_file_to_report() {
-    let Some(raw) = file() else {
-        eprintln!("skipped: norman19_k562_combo.h5ad is not at hand; SCFLOW_DATA may name its folder");
-        return;
-    };
+    let Some(raw) = data::file("norman19_k562_combo.h5ad") else { return };
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
         let output =

@@ -1,6 +1,7 @@
 //! The one integration binary.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod data;
 mod simulate;
 mod inspect;
 mod metrics;

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{history, json};
 use crate::embedding::pca::Pca;
-use crate::models::fitted::{FittedModel, Known};
+use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoder;
+use crate::models::known::Known;
 use crate::models::method::Makes;
 use crate::models::record::{Record, to_array, to_tensor};
 use crate::models::registry;

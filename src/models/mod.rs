@@ -29,4 +29,5 @@ pub mod counts;
 pub mod scvi;
 pub mod cpa;
 pub mod scgpt;
+pub mod known;
 pub mod fitted;

@@ -1,17 +1,7 @@
 //! Files by other writers and versions, where they are at hand.
 
 use super::*;
-
-/// The folder of real data; `SCFLOW_DATA` names another one.
-fn folder() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("SCFLOW_DATA").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: the folder of real data `{}` is absent (SCFLOW_DATA names another)", folder.display());
-    None
-}
+use crate::data::folder;
 
 /// File, cells, genes, stored values, columns of obs, a categorical column with its number of categories, notes.
 type Contents = (&'static str, usize, usize, usize, usize, &'static str, usize, usize);

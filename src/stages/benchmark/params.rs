@@ -41,7 +41,7 @@ pub struct BenchmarkParams {
     /// Seconds of training of every method that is trained.
     pub budget_seconds: Option<f64>,
     /// Cells that every method generates for each held-out condition: fewer where there are fewer control cells to make them
-    /// from, or fewer real ones ([`crate::models::fitted::Known::n_comparable`]).
+    /// from, or fewer real ones ([`crate::models::known::Known::n_comparable`]).
     pub cells: usize,
     /// Conditions with fewer real cells get no scores.
     pub min_cells: usize,

@@ -37,7 +37,7 @@ pub struct PredictParams {
     pub held_out: bool,
     /// Cells per condition.
     pub cells: usize,
-    /// Make fewer cells of a condition where there are fewer to compare them with: [`crate::models::fitted::Known::n_comparable`].
+    /// Make fewer cells of a condition where there are fewer to compare them with: [`crate::models::known::Known::n_comparable`].
     pub at_most_comparable: bool,
     /// Scales the spread of every draw; 1 is the fitted law.
     pub temperature: f32,
