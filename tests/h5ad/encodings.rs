@@ -339,7 +339,7 @@ fn every_slot_that_is_not_understood_is_noted_and_the_rest_is_read() {
         put_attribute(&file.group("obs/categorical").unwrap(), "encoding-type", "awkward-array");
         put(file, "obs/forgotten", &[4], &[1_i32; 4]);
         put(file, "obsm/cube", &[4, 1, 2], &[0.0_f32; 8]);
-        file.create_group("obsp/distances").unwrap();
+        file.create_group("obsp/odd").unwrap();
         file.create_group("raw").unwrap();
         file.create_group("mine").unwrap();
         put(file, "uns/matrix", &[2, 2], &[0.0_f64; 4]);
@@ -356,7 +356,7 @@ fn every_slot_that_is_not_understood_is_noted_and_the_rest_is_read() {
         "obs/categorical",
         "obs/forgotten",
         "obsm/cube",
-        "obsp/distances",
+        "obsp/odd",
         "raw",
         "mine",
         "uns/matrix",

@@ -6,10 +6,15 @@ use hdf5::{File, Location};
 use super::encodings::{edited, put};
 use super::*;
 
+/// Cells of every kind of column, without numbers for pairs of them.
+fn every_kind_apart() -> Cells {
+    Cells { obsp: BTreeMap::new(), ..every_kind() }
+}
+
 /// Many cells of every kind of column, so that arrays have several chunks.
 fn many(n_cells: usize) -> Cells {
     let rows: Vec<usize> = (0..n_cells).map(|row| row % 4).collect();
-    let mut cells = every_kind().select_cells(&rows);
+    let mut cells = every_kind_apart().select_cells(&rows);
     cells.obs.index = (0..n_cells).map(|row| format!("cell {row}")).collect();
     cells.x.values_mut().iter_mut().enumerate().for_each(|(at, value)| *value = (at % 1000) as f32);
     cells
@@ -18,8 +23,10 @@ fn many(n_cells: usize) -> Cells {
 /// The cells in blocks of so many, without what the outline holds.
 fn blocks(cells: &Cells, size: usize) -> Vec<Cells> {
     let rows: Vec<usize> = (0..cells.n_cells()).collect();
-    let without_genes =
-        |block: Cells| Cells { var: Annotations::default(), varm: BTreeMap::new(), uns: BTreeMap::new(), ..block };
+    let without_genes = |block: Cells| {
+        let (varm, varp, uns) = Default::default();
+        Cells { var: Annotations::default(), varm, varp, uns, ..block }
+    };
     rows.chunks(size).map(|rows| without_genes(cells.select_cells(rows))).collect()
 }
 
@@ -51,7 +58,7 @@ fn cells_written_in_blocks_are_those_written_at_once() {
 fn a_file_of_no_blocks_holds_no_cells() {
     let place = place();
     let path = place.path().join("empty.h5ad");
-    let outline = every_kind().select_cells(&[]);
+    let outline = every_kind_apart().select_cells(&[]);
     write_blocks(&path, &outline, 0, Vec::new()).unwrap();
     assert_same(&outline, &h5ad::read(&path).unwrap());
 }
@@ -67,6 +74,9 @@ fn blocks_unlike_the_outline_are_refused_and_leave_no_file() {
         let error = write_blocks(&path, &cells.select_cells(&[]), n_cells, blocks).unwrap_err().to_string();
         assert!(error.contains(part) && !path.exists(), "{error}");
     };
+    let pairs = every_kind().select_cells(&[]);
+    let error = write_blocks(&path, &pairs, 0, Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("pairs of cells") && !path.exists(), "{error}");
     refused(99, &|_| (), "expected 99, got 100");
     refused(101, &|_| (), "expected 101, got 100");
     refused(100, &|block| drop(block.obs.columns.pop()), "columns of obs");
@@ -114,7 +124,8 @@ fn parts_of_a_file_are_what_the_whole_holds() {
     cells.obsm.insert("X_umap".into(), ndarray::Array2::zeros((1000, 2)));
     h5ad::write(&path, &cells).unwrap();
     let (file, outline) = h5ad::Partial::open(&path, &["X_pca"]).unwrap();
-    let mut expected = Cells { x: SparseMatrix::default(), layers: BTreeMap::new(), ..cells.clone() };
+    let (layers, varp) = Default::default();
+    let mut expected = Cells { x: SparseMatrix::default(), layers, varp, ..cells.clone() };
     expected.obsm.remove("X_umap");
     assert_same(&expected, &outline);
     for rows in [vec![], vec![0], vec![999], vec![3, 4, 500, 998], (0..1000).collect()] {

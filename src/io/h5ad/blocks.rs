@@ -8,16 +8,17 @@ use super::append::Appender;
 use super::target::{self, Target};
 use super::write;
 use crate::cells::{Cells, Column, SparseMatrix};
+use crate::error::refuse;
 use crate::{Error, Result};
 
 /// Writes a file of `n_cells` cells, in place of whatever is at `path`; the same blocks give the same bytes.
 ///
-/// `outline` holds no cells, but everything else: the genes, `varm`, `uns`, and the names and kinds of layers, of arrays
+/// `outline` holds no cells, but everything else: the genes, `varm`, `varp`, `uns`, and the names and kinds of layers, of arrays
 /// and of columns, with their categories. Each block holds the next cells, and no genes' annotations. All sparse matrices
 /// have indices of 32 bits unless a full matrix of this size would need more.
 ///
 /// # Errors
-/// Those of the blocks; [`Error::ShapeMismatch`] if a block is not like the outline, or if there are more or fewer cells;
+/// Those of the blocks; [`Error::InvalidParameter`] for an outline with `obsp`; [`Error::ShapeMismatch`] if a block is not like the outline, or if there are more or fewer cells;
 /// [`Error::Io`] if the disk is full or read-only. No file is left then.
 pub fn write_blocks(
     path: &Path,
@@ -26,6 +27,9 @@ pub fn write_blocks(
     blocks: impl IntoIterator<Item = Result<Cells>>,
 ) -> Result<()> {
     write::check(outline)?;
+    if let Some(name) = outline.obsp.keys().next() {
+        return refuse("obsp", name, "numbers for pairs of cells cannot be written block by block");
+    }
     target::create(path, |root| {
         let mut open = Open::new(root, outline, n_cells)?;
         let mut n_written = 0;
@@ -77,7 +81,8 @@ impl Open {
             write::dense(&varm, name, array)?;
         }
         root.group("obsp", "dict", "0.1.0")?;
-        root.group("varp", "dict", "0.1.0")?;
+        let varp = root.group("varp", "dict", "0.1.0")?;
+        outline.varp.iter().try_for_each(|(name, matrix)| write::sparse(&varp, name, matrix))?;
         write::mapping(root, "uns", &outline.uns)?;
         Ok(Self { matrices, index, columns, arrays })
     }

@@ -41,7 +41,7 @@ fn fill(root: &Target, cells: &Cells) -> Result<()> {
 }
 
 /// Compressed sparse rows: both index arrays in 32 bits where they fit, else both in 64, as scipy wants them.
-fn sparse(parent: &Target, name: &str, matrix: &SparseMatrix) -> Result<()> {
+pub(super) fn sparse(parent: &Target, name: &str, matrix: &SparseMatrix) -> Result<()> {
     let group = parent.group(name, "csr_matrix", "0.1.0")?;
     group.list_attribute("shape", &[matrix.n_rows() as i64, matrix.n_columns() as i64])?;
     group.numbers::<f32, f32>("data", matrix.values())?;
