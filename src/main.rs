@@ -13,7 +13,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Err(error) = Cli::parse().run() else { return ExitCode::SUCCESS };
-    eprintln!("error: {error:#}");
+    let place = error.chain().position(|cause| cause.is::<Error>());
+    // Our own errors already say what is behind them.
+    let told: Vec<String> =
+        error.chain().take(place.map_or(usize::MAX, |at| at + 1)).map(ToString::to_string).collect();
+    eprintln!("error: {}", told.join(": "));
     let known = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
     if let Some(hint) = known.and_then(Error::hint) {
         eprintln!("hint: {hint}");

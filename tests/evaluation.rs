@@ -188,7 +188,8 @@ fn values_that_could_not_be_computed_give_status_one_unless_they_are_allowed() {
         command.current_dir(folder.path()).args(["evaluate", name, "--truth", "truth.h5ad", "-o", "scores", "--force"]);
         command.args(more).assert()
     };
-    run("few.h5ad", &[]).code(1);
+    let said = String::from_utf8(run("few.h5ad", &[]).code(1).get_output().stderr.clone()).unwrap();
+    assert_eq!(said.matches("for example").count(), 1, "{said}");
     let read = |name: &str| std::fs::read_to_string(folder.path().join("scores").join(name)).unwrap();
     assert!(read("scores.csv").contains("w2_exact: 19 generated cells, at least 20 needed"));
     run("few.h5ad", &["--allow-missing"]).success();
