@@ -4,12 +4,12 @@
 //! (`tests/architecture.rs` checks this). See `ARCHITECTURE.md` for the plan of the house.
 
 pub mod error;
+pub mod numbers;
 pub mod cells;
 pub mod conditions;
 pub mod preprocess;
 pub mod embedding;
 pub mod prepared;
-pub mod numbers;
 pub mod transport;
 pub mod flow;
 pub mod language;

@@ -115,7 +115,7 @@ fn preprocess_writes_neighbours_clusters_and_a_map_on_request() {
 }
 
 /// 1 − 2/(n k (2n − 3k − 1)) Σ_i Σ_{j among the k nearest on the map} max(0, rank of j in space − k).
-pub fn trustworthiness(space: ArrayView2<f32>, map: ArrayView2<f32>, k: usize) -> f64 {
+fn trustworthiness(space: ArrayView2<f32>, map: ArrayView2<f32>, k: usize) -> f64 {
     let n = space.nrows();
     let (in_space, on_map) = (Neighbors::exact(space, n).unwrap(), Neighbors::exact(map, k + 1).unwrap());
     let mut ranks = vec![0; n];

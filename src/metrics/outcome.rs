@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::Result;
+
 /// Something, or why it is not there.
 pub type Found<T> = std::result::Result<T, String>;
-
-use crate::Result;
 
 /// Values, and reasons for those that are not there.
 #[derive(Debug, Clone, Default)]
@@ -29,12 +29,7 @@ impl Outcome {
     }
 
     /// Keeps a value, or the reason that was found earlier why there can be none.
-    pub fn keep_if<T>(
-        &mut self,
-        metric: &str,
-        found: &std::result::Result<T, String>,
-        value: impl FnOnce(&T) -> Result<f64>,
-    ) {
+    pub fn keep_if<T>(&mut self, metric: &str, found: &Found<T>, value: impl FnOnce(&T) -> Result<f64>) {
         match found {
             Ok(found) => self.keep(metric, value(found)),
             Err(reason) => drop(self.missing.insert(metric.into(), reason.clone())),

@@ -13,6 +13,7 @@ use super::method::{Asked, Draws, FittedMethod, Made, project};
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
 use crate::embedding::pca::Pca;
+use crate::numbers::fnv;
 use crate::prepared::Settings;
 use crate::{Error, Result};
 
@@ -114,17 +115,12 @@ impl FittedModel {
 /// A seed of a block's own; the first block has the seed itself.
 fn block_seed(block: usize, seed: u64) -> u64 {
     let bytes = seed.to_le_bytes().into_iter().chain((block as u64).to_le_bytes());
-    if block == 0 { seed } else { fnv(bytes) }
+    if block == 0 { seed } else { fnv(0, bytes) }
 }
 
 /// A seed of the condition's own, so that its cells do not depend on which others are asked for.
 fn condition_seed(condition: &Condition, seed: u64) -> u64 {
-    fnv(seed.to_le_bytes().into_iter().chain(condition.to_string().into_bytes()))
-}
-
-/// The hash FNV-1a, of 64 bits.
-fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    fnv(0, seed.to_le_bytes().into_iter().chain(condition.to_string().into_bytes()))
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use kuva::render::render::Scene;
 
 use super::contents::Contents;
 use super::curve::{Line, Look, chart, spans_much};
-use super::drawing::{Colours, element};
+use super::drawing::{Colours, LABELS, element};
 use super::html::{count, escape};
 
 /// At most this many points of a line are drawn.
 const MOST_POINTS: usize = 1200;
-const PRINTED: [&str; 4] = ["#1273b5", "#d9590c", "#8a56c9", "#9a9a14"];
+const PRINTED: [&str; 4] = [Colours::PRINT.real, Colours::PRINT.generated, LABELS[4], LABELS[8]];
 const COLOURS: [&str; 4] = ["var(--real)", "var(--generated)", "var(--c4)", "var(--c8)"];
 
 type Column = (String, Vec<Option<f64>>);

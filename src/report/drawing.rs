@@ -10,6 +10,11 @@ use crate::{Error, Result};
 /// Pixels of a PNG for each unit of the drawing: at 96 units to the inch, this is print quality.
 const PIXELS: f32 = 3.0;
 
+/// Colours of Leiden labels in print; further labels use them again.
+pub const LABELS: [&str; 18] = [
+    "#2f6fd0", "#d9590c", "#2b9a4b", "#c93a4b", "#8a56c9", "#9a6a3c", "#d05fae", "#5f7f8f", "#9a9a14", "#14a0ae",
+    "#e0a020", "#5b4fc0", "#78b428", "#b0486f", "#3f7f6a", "#c77d5a", "#7f9fd8", "#b58fd0",
+];
 /// Colours by what they stand for.
 #[derive(Debug, Clone, Copy)]
 pub struct Colours {
@@ -126,6 +131,20 @@ mod tests {
     #[test]
     fn ticks_have_no_needless_digits() {
         assert_eq!([0.0, 0.1, 1.5e-3, -20.0, 1e5].map(tick), ["0", "0.1", "0.0015", "-20", "100000"]);
+    }
+
+    #[test]
+    fn colours_of_print_are_those_of_the_light_page() {
+        let style = include_str!("page.css");
+        let light = &style[..style.find("prefers-color-scheme").unwrap()];
+        for (label, colour) in LABELS.iter().enumerate() {
+            assert!(light.contains(&format!("--c{label}: {colour};")), "{label}");
+        }
+        let Colours { real, generated, control, ink, muted, line, .. } = Colours::PRINT;
+        let named = [("real", real), ("generated", generated), ("control", control), ("ink", ink), ("muted", muted)];
+        for (name, colour) in named.into_iter().chain([("line", line)]) {
+            assert!(light.contains(&format!("--{name}: {colour};")), "{name}");
+        }
     }
 
     #[test]

@@ -10,18 +10,13 @@ use kuva::render::plots::Plot;
 use kuva::render::render::{Scene, render_multiple};
 
 use super::contents::{Contents, Kind, MapCell};
-use super::drawing::{Colours, png, svg};
+use super::drawing::{Colours, LABELS, png, svg};
 use super::{changes, curves};
 use crate::Result;
 use crate::metrics::benchmark::Benchmark;
 use crate::metrics::leaderboard::FIRST;
 
 const COLOURS: Colours = Colours::PRINT;
-/// Colours of Leiden labels; further labels use them again.
-const LABELS: [&str; 18] = [
-    "#2f6fd0", "#d9590c", "#2b9a4b", "#c93a4b", "#8a56c9", "#9a6a3c", "#d05fae", "#5f7f8f", "#9a9a14", "#14a0ae",
-    "#e0a020", "#5b4fc0", "#78b428", "#b0486f", "#3f7f6a", "#c77d5a", "#7f9fd8", "#b58fd0",
-];
 /// Panels side by side.
 const COLUMNS: usize = 3;
 /// Width and height of a map.

@@ -87,6 +87,11 @@ fn same_files(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>
     one.iter().for_each(|(name, bytes)| assert!(*bytes == other[name], "{name} differs"));
 }
 
+/// Fits the quickest method to the prepared screen: the folder `model`.
+fn fit_additive_shift(folder: &Path) {
+    ok(scflow(folder, &["fit", prepared().to_str().unwrap(), "-o", "model", "--method", "additive-shift"]));
+}
+
 /// Starts a fit and kills it as soon as it has written a checkpoint; false if it was too fast for that.
 fn fit_and_kill(folder: &Path, output: &str, options: &[&str]) -> bool {
     let input = prepared().to_str().unwrap();

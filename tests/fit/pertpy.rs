@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use ndarray::Axis;
 use scflow::io::h5ad;
 
-use super::{ok, prepared, refused, scflow, texts};
+use super::{fit_additive_shift, ok, prepared, refused, scflow, texts};
 
 #[test]
 fn real_and_generated_cells_stand_side_by_side_on_the_components_that_evaluate_compares() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    ok(scflow(folder, &["fit", prepared().to_str().unwrap(), "-o", "model", "--method", "additive-shift"]));
+    fit_additive_shift(folder);
     let truth = prepared().to_str().unwrap();
     let asked = ["predict", "model", "--holdout", "--cells", "9", "--seed", "3"];
     ok(scflow(folder, &[&asked[..], &["-o", "usual.h5ad"]].concat()));
@@ -55,7 +55,7 @@ fn real_and_generated_cells_stand_side_by_side_on_the_components_that_evaluate_c
 fn a_combination_that_was_never_measured_stands_beside_the_controls() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    ok(scflow(folder, &["fit", prepared().to_str().unwrap(), "-o", "model", "--method", "additive-shift"]));
+    fit_additive_shift(folder);
     let emit = ["--emit-as", "pertpy", "--truth", prepared().to_str().unwrap()];
     let asked = ["predict", "model", "--covariate", "cell_type=B cell", "--cells", "5"];
     let never = ["-p", "drug A + drug B + drug C", "-o", "never.h5ad"];

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use scflow::cells::Column;
 use scflow::io::h5ad;
 
-use super::{ok, prepared, refused, scflow, texts};
+use super::{fit_additive_shift, ok, prepared, refused, scflow, texts};
 
 #[test]
 fn both_files_have_the_same_genes_controls_and_conditions_in_categories() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    ok(scflow(folder, &["fit", prepared().to_str().unwrap(), "-o", "model", "--method", "additive-shift"]));
+    fit_additive_shift(folder);
     let truth = prepared().to_str().unwrap();
     let asked = ["predict", "model", "--holdout", "--cells", "9", "--seed", "3"];
     ok(scflow(folder, &[&asked[..], &["-o", "usual.h5ad"]].concat()));

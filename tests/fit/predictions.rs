@@ -153,7 +153,7 @@ fn what_a_killed_prediction_left_goes_with_the_next_one() {
 fn control_cells_that_are_taken_again_are_told_and_can_be_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    ok(scflow(path, &["fit", prepared().to_str().unwrap(), "-o", "model", "--method", "additive-shift"]));
+    fit_additive_shift(path);
     let predict = |output: &str, more: &[&str]| {
         let said = ok(scflow(path, &[&["predict", "model", "--holdout", "-o", output], more].concat()));
         (said, h5ad::read(&path.join(output)).unwrap())

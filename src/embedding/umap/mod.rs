@@ -57,6 +57,7 @@ pub struct Umap {
     map: Array2<f32>,
     n_neighbors: usize,
     params: UmapParams,
+    curve: Curve,
 }
 
 impl Umap {
@@ -69,7 +70,8 @@ impl Umap {
     pub fn fit(points: Array2<f32>, n_neighbors: usize, params: UmapParams) -> Result<Self> {
         let graph = FuzzyGraph::new(&Neighbors::exact(points.view(), n_neighbors)?);
         let map = umap(&graph, points.view(), &params)?;
-        Ok(Self { points, map, n_neighbors, params })
+        let curve = Curve::fit(params.min_dist, params.spread);
+        Ok(Self { points, map, n_neighbors, params, curve })
     }
 
     /// Where the fitted points lie: (n_points, 2).

@@ -6,10 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::Umap;
-use super::curve::Curve;
 use crate::Result;
 use crate::embedding::fuzzy;
 use crate::embedding::neighbors::Neighbors;
+use crate::numbers::fnv;
 
 /// Passes over the neighbours of a new point, a tenth of what a map usually takes: its place is nearly known beforehand.
 const N_EPOCHS: usize = 30;
@@ -27,19 +27,19 @@ impl Umap {
     /// [`crate::Error::ShapeMismatch`] for points of other dimensions.
     pub fn transform(&self, points: ArrayView2<f32>) -> Result<Array2<f32>> {
         let neighbors = Neighbors::among(points, self.points.view(), self.n_neighbors)?;
-        let curve = Curve::fit(self.params.min_dist, self.params.spread);
         let place = |row: usize| {
             let others: Vec<[f64; 2]> = neighbors.indices.row(row).iter().map(|&other| self.at(other)).collect();
             let distances: Vec<f64> = neighbors.distances.row(row).iter().map(|&d| f64::from(d)).collect();
             let weights = fuzzy::memberships(&distances);
-            let mut rng = ChaCha8Rng::seed_from_u64(self.params.seed ^ digest(points.row(row).iter()));
-            self.settle(&others, &weights, curve, &mut rng)
+            let bytes = points.row(row).into_iter().flat_map(|value| value.to_bits().to_le_bytes());
+            let mut rng = ChaCha8Rng::seed_from_u64(self.params.seed ^ fnv(0, bytes));
+            self.settle(&others, &weights, &mut rng)
         };
         let places: Vec<[f64; 2]> = (0..points.nrows()).into_par_iter().map(place).collect();
         Ok(Array2::from_shape_fn((places.len(), 2), |(row, axis)| places[row][axis] as f32))
     }
 
-    fn settle(&self, others: &[[f64; 2]], weights: &[f64], curve: Curve, rng: &mut ChaCha8Rng) -> [f64; 2] {
+    fn settle(&self, others: &[[f64; 2]], weights: &[f64], rng: &mut ChaCha8Rng) -> [f64; 2] {
         let (total, greatest) = weights.iter().fold((0.0, 0.0_f64), |(sum, most), &w| (sum + w, most.max(w)));
         let mean = |axis: usize| others.iter().zip(weights).map(|(other, w)| w * other[axis]).sum::<f64>() / total;
         let mut here = [mean(0), mean(1)];
@@ -52,10 +52,10 @@ impl Umap {
                     continue;
                 }
                 *due += period;
-                let pull = curve.pull(here, *other);
+                let pull = self.curve.pull(here, *other);
                 (0..2).for_each(|axis| here[axis] += rate * pull[axis]);
                 for _ in 0..self.params.n_negative {
-                    let push = curve.push(here, self.at(rng.random_range(0..self.map.nrows())));
+                    let push = self.curve.push(here, self.at(rng.random_range(0..self.map.nrows())));
                     (0..2).for_each(|axis| here[axis] += rate * push[axis]);
                 }
             }
@@ -66,12 +66,6 @@ impl Umap {
     fn at(&self, point: usize) -> [f64; 2] {
         [0, 1].map(|axis| f64::from(self.map[[point, axis]]))
     }
-}
-
-/// Numbers in one (FNV-1a over their bits).
-fn digest<'a>(values: impl Iterator<Item = &'a f32>) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    values.flat_map(|value| value.to_bits().to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::metrics::offer::{Expression, Offer};
 use crate::metrics::outcome::{Found, Outcome};
 use crate::metrics::predicted::Predicted;
 use crate::metrics::scores::{ScoreRow, definitions};
+use crate::numbers::fnv;
 use crate::prepared::Prepared;
 
 /// A row, and what the metrics over conditions need of it if it has scores.
@@ -169,8 +170,7 @@ fn everything(reason: &str) -> BTreeMap<String, String> {
     definitions().iter().map(|metric| (metric.name.to_owned(), reason.to_owned())).collect()
 }
 
-/// A seed of the condition's own, so that its scores do not depend on which others were predicted (FNV-1a).
+/// A seed of the condition's own, so that its scores do not depend on which others were predicted.
 fn seed_of(condition: &Condition, seed: u64) -> u64 {
-    let text = condition.to_string();
-    text.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    fnv(seed, condition.to_string().into_bytes())
 }
