@@ -214,7 +214,7 @@ pub fn annotate_split(cells: &mut Cells, splits: &[Split]) {
 }
 
 /// Writes the slots of a principal component analysis and the coordinates of every cell; `cross_fitted` are those of the
-/// training cells `rows` from [`Pca::cross_fit`].
+/// training cells `rows` from [`CrossFitted`](crate::embedding::pca::CrossFitted).
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] if the cells have other genes than the analysis.

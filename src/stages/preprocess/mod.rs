@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use params::PreprocessParams;
 
 use crate::cells::Cells;
-use crate::embedding::pca::Pca;
+use crate::embedding::pca::CrossFitted;
 use crate::io::{atomic, digest, h5ad, split_table};
 use crate::prepared;
 use crate::preprocess::quality::{self, Quality};
@@ -70,7 +70,7 @@ pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<Prepr
 /// Prepares a screen in memory; `sha256` is the checksum of its file.
 ///
 /// # Errors
-/// Those of [`crate::preprocess`], of [`Pca::cross_fit`] and of the graph, each naming what to change.
+/// Those of [`crate::preprocess`], of [`CrossFitted::fit`] and of the graph, each naming what to change.
 pub fn prepare(
     raw: Cells,
     table: Option<&SplitTable>,
@@ -119,7 +119,11 @@ pub fn prepare(
             params.n_top_genes
         ));
     }
-    let (pca, cross_fitted) = Pca::cross_fit(&cells.x, &kept.training, &chosen, params.n_components)?;
+    let mut sums = CrossFitted::sums(cells.x.column_means(&kept.training), &chosen)?;
+    sums.add(&cells.x, &kept.training);
+    let fitted = CrossFitted::fit(sums, params.n_components)?;
+    let cross_fitted = fitted.coordinates(&cells.x, &kept.training, 0);
+    let pca = fitted.pca;
     let summary = PreprocessSummary {
         n_cells: cells.n_cells(),
         n_genes: cells.n_genes(),
