@@ -2,6 +2,7 @@
 
 mod golden;
 mod refusals;
+mod variable_genes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -15,10 +15,11 @@ use crate::cells::Cells;
 use crate::embedding::pca::CrossFitted;
 use crate::io::{atomic, digest, h5ad, split_table};
 use crate::prepared;
+use crate::preprocess::gene_moments::GeneMoments;
 use crate::preprocess::quality::{self, Quality};
 use crate::preprocess::split::{self, Split};
 use crate::preprocess::split_table::{SplitTable, by_table};
-use crate::preprocess::variable_genes::VariableGenes;
+use crate::preprocess::variable_genes::{BatchMoments, Batches, Search};
 use crate::preprocess::{counts, labels, normalize};
 use crate::{Error, Result};
 use kept::Kept;
@@ -80,7 +81,12 @@ pub fn prepare(
 ) -> Result<(Cells, PreprocessSummary)> {
     labels::check_unique(&raw.obs.index, "obs_names", "give every cell a name of its own, such as sample and barcode")?;
     labels::check_unique(&raw.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
-    let counts = counts::find(&raw, params.counts_layer.as_deref(), params.accept_fractional_counts)?;
+    let (counts, note) = counts::find(&raw, params.counts_layer.as_deref(), params.accept_fractional_counts)?;
+    note.iter().for_each(|note| say(note));
+    let mitochondrial = params.mitochondrial_genes(&raw.var)?;
+    if mitochondrial.are_identifiers {
+        say(&format!("pct_counts_mt is 0: {}", mitochondrial.absence));
+    }
     let conditions = labels::conditions(&raw, &params.perturbation_column, &params.control, &params.covariates)?;
     let splits = match table {
         Some(table) => by_table(table, &raw.obs.index, &conditions, &params.control)?,
@@ -94,11 +100,15 @@ pub fn prepare(
             hint: "mark some as `test`, or say --no-holdout".into(),
         });
     }
-    let measured = Quality::measure(counts, &raw.var.index, &params.mitochondrial_prefix);
-    let (rows, mut removed) = measured.passing_cells(&params.limits(), &params.mitochondrial_prefix)?;
+    let mut measured = Quality::new();
+    measured.measure(counts, &mitochondrial.is);
+    let is_training: Vec<bool> = splits.iter().map(|&split| split == Split::Train).collect();
+    let (rows, mut removed) = measured.passing_cells(&params.limits(), &is_training, &mitochondrial)?;
     let kept = Kept::new(&conditions, &splits, &rows, say)?;
-    let (columns, removed_genes) =
-        quality::passing_genes(&counts.select_rows(&rows), &kept.training, &params.limits())?;
+    let mut expression = GeneMoments::new(raw.n_genes());
+    let training: Vec<usize> = kept.training.iter().map(|&row| rows[row]).collect();
+    expression.add(counts, &training, |_, count| f64::from(count));
+    let (columns, removed_genes) = quality::passing_genes(&expression.n_expressing(), &params.limits())?;
     removed.extend(removed_genes);
     for (reason, n) in &removed {
         say(&format!("removed {n} {reason}"));
@@ -109,8 +119,26 @@ pub fn prepare(
         Some(column) => normalize::library_sizes_from(&cells, column, &measured.total_counts)?,
         None => measured.total_counts.clone(),
     };
-    cells.x = normalize::log_normalize(&cells.layers["counts"], &library_sizes, params.target_sum);
-    let genes = VariableGenes::find(&cells.x, &kept.training, params.n_top_genes);
+    let target_sum = params.target_sum.resolve(kept.training.iter().map(|&row| library_sizes[row]))?;
+    cells.x = normalize::log_normalize(&cells.layers["counts"], &library_sizes, target_sum);
+    let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
+    let batches = match &params.batch_key {
+        None => Batches::one(&is_training),
+        Some(column) => {
+            let (codes, names) = cells.obs.coded("obs", column)?;
+            Batches::new(&codes, &names, &is_training)?
+        }
+    };
+    let factors: Vec<f64> = library_sizes.iter().map(|size| target_sum / size).collect();
+    let mut moments = BatchMoments::new(params.flavor, batches, cells.n_genes());
+    moments.add(&cells.layers["counts"], 0, &factors);
+    let genes = match moments.search(params.n_top_genes)? {
+        Search::Found(genes) => genes,
+        Search::Again(mut sums) => {
+            sums.add(&cells.layers["counts"], 0);
+            sums.finish()
+        }
+    };
     let chosen = genes.columns();
     if chosen.len() < params.n_top_genes {
         say(&format!(
@@ -134,9 +162,9 @@ pub fn prepare(
         removed,
     };
     slots::annotate_cells(&mut cells, &kept, measured, library_sizes, params, say);
-    slots::annotate_genes(&mut cells, genes, say);
+    slots::annotate_genes(&mut cells, genes, params.flavor, say);
     prepared::annotate_pca(&mut cells, pca, &kept.training, &cross_fitted)?;
     graph::annotate(&mut cells, params, say)?;
-    slots::annotate_settings(&mut cells, &summary, sha256, params)?;
+    slots::annotate_settings(&mut cells, &summary, target_sum, sha256, params)?;
     Ok((cells, summary))
 }
