@@ -132,6 +132,28 @@ impl<'a> Matrix<'a> {
         self.check()
     }
 
+    /// Whether another matrix of the same shape holds the same values.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn equals(&self, other: &Matrix) -> Result<bool> {
+        let columns = match other.form {
+            Form::Columns(..) => Some(other.read()?),
+            _ => None,
+        };
+        let mut are_equal = true;
+        self.blocks(BLOCK, &mut |start, block| {
+            let range = start..start + block.n_rows();
+            are_equal = are_equal
+                && match &columns {
+                    Some(columns) => block == columns.select_rows(&range.collect::<Vec<_>>()),
+                    None => block == other.rows(range)?,
+                };
+            Ok(())
+        })?;
+        Ok(are_equal)
+    }
+
     /// Number of values that are stored; of a dense matrix, all.
     pub fn n_stored(&self) -> usize {
         match &self.form {
