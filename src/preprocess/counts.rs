@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cells::{Cells, SparseMatrix};
+use crate::cells::SparseMatrix;
 use crate::numbers::vectorized;
 use crate::{Error, Result};
 
@@ -15,35 +15,6 @@ const EQUAL_SUMS: f64 = 1e-3;
 const MIN_ROWS_FOR_EQUAL_SUMS: usize = 5;
 /// So many rows of a block are looked at first: they tell as a rule that sums of exponentials, which take time, differ.
 const HEAD: usize = 16;
-
-/// Finds the counts in memory, the main matrix or the layer that is named, and what should be told of them.
-///
-/// # Errors
-/// [`Error::UnknownName`] if there is no such layer; those of [`Check::finish`].
-pub fn find<'a>(
-    cells: &'a Cells,
-    layer: Option<&str>,
-    accept_fractional: bool,
-) -> Result<(&'a SparseMatrix, Option<String>)> {
-    let matrix = |layer: Option<&str>| match layer {
-        None => Ok(&cells.x),
-        Some(name) => cells.layers.get(name).ok_or_else(|| Error::UnknownName {
-            what: "layer".into(),
-            name: name.to_owned(),
-            place: "the file".into(),
-            nearest: cells.layers.keys().cloned().collect(),
-        }),
-    };
-    let check = |layer: Option<&str>| -> Result<Check> {
-        let is_marked = layer.is_none() && cells.uns.contains_key("log1p");
-        let mut check = Check::new(layer, is_marked, &cells.obs.index, &cells.var.index);
-        check.add(matrix(layer)?);
-        Ok(check)
-    };
-    let others: Vec<String> = cells.layers.keys().cloned().collect();
-    let note = check(layer)?.finish(accept_fractional, &others, |other| Ok(check(other)?.looks_like_counts()))?;
-    Ok((matrix(layer)?, note))
-}
 
 /// Looks at a matrix block by block, and says in the end whether it is made of counts.
 ///
@@ -307,7 +278,33 @@ impl std::fmt::Display for Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::{Annotations, Value};
+    use crate::cells::{Annotations, Cells, Value};
+
+    /// Checks the counts in memory, the main matrix or the layer that is named.
+    fn find<'a>(
+        cells: &'a Cells,
+        layer: Option<&str>,
+        accept_fractional: bool,
+    ) -> Result<(&'a SparseMatrix, Option<String>)> {
+        let matrix = |layer: Option<&str>| match layer {
+            None => Ok(&cells.x),
+            Some(name) => cells.layers.get(name).ok_or_else(|| Error::UnknownName {
+                what: "layer".into(),
+                name: name.to_owned(),
+                place: "the file".into(),
+                nearest: cells.layers.keys().cloned().collect(),
+            }),
+        };
+        let check = |layer: Option<&str>| -> Result<Check> {
+            let is_marked = layer.is_none() && cells.uns.contains_key("log1p");
+            let mut check = Check::new(layer, is_marked, &cells.obs.index, &cells.var.index);
+            check.add(matrix(layer)?);
+            Ok(check)
+        };
+        let others: Vec<String> = cells.layers.keys().cloned().collect();
+        let note = check(layer)?.finish(accept_fractional, &others, |other| Ok(check(other)?.looks_like_counts()))?;
+        Ok((matrix(layer)?, note))
+    }
 
     const COUNTS: [[f32; 3]; 6] =
         [[1.0, 0.0, 4.0], [0.0, 2.0, 20.0], [3.0, 1.0, 0.0], [9.0, 0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 7.0, 2.0]];

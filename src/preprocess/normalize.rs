@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::median::median;
-use crate::cells::{Cells, SparseMatrix};
+use crate::cells::{Annotations, SparseMatrix};
 use crate::numbers::{ln_1p_double, vectorized};
 use crate::{Error, Result};
 
@@ -18,8 +18,8 @@ const ROWS_PER_TASK: usize = 64;
 /// # Errors
 /// [`Error::MissingColumn`]; [`Error::InvalidParameter`] if the column is not numeric; [`Error::BadValues`] for missing,
 /// infinite or non-positive values, and if most are smaller than the row sums, as scaling factors around 1 are.
-pub fn library_sizes_from(cells: &Cells, column: &str, row_sums: &[f64]) -> Result<Vec<f64>> {
-    let sizes = cells.obs.floats("obs", column)?;
+pub fn library_sizes_from(obs: &Annotations, column: &str, row_sums: &[f64]) -> Result<Vec<f64>> {
+    let sizes = obs.floats("obs", column)?;
     let bad = |is_bad: &dyn Fn(usize) -> bool, problem: &str, hint: &str| {
         let rows: Vec<usize> = (0..sizes.len()).filter(|&row| is_bad(row)).collect();
         Error::BadValues {
@@ -27,11 +27,7 @@ pub fn library_sizes_from(cells: &Cells, column: &str, row_sums: &[f64]) -> Resu
             problem: problem.to_owned(),
             n_bad: rows.len(),
             n_total: sizes.len(),
-            examples: rows
-                .iter()
-                .take(3)
-                .map(|&row| format!("{} in cell {}", sizes[row], cells.obs.index[row]))
-                .collect(),
+            examples: rows.iter().take(3).map(|&row| format!("{} in cell {}", sizes[row], obs.index[row])).collect(),
             hint: hint.to_owned(),
         }
     };
@@ -113,19 +109,16 @@ impl TargetSum {
 ///
 /// **Shapes** `counts`: (n_cells, n_genes); `library_sizes`: (n_cells), positive → (n_cells, n_genes)
 pub fn log_normalize(counts: &SparseMatrix, library_sizes: &[f64], target_sum: f64) -> SparseMatrix {
+    let factors: Vec<f64> = library_sizes.iter().map(|size| target_sum / size).collect();
     let mut x = counts.clone();
-    log_normalize_in_place(&mut x, library_sizes, target_sum);
+    log_scaled(&mut x, &factors);
     x
 }
 
-/// As [`log_normalize`], in the place of the counts: for blocks of a file.
-pub fn log_normalize_in_place(counts: &mut SparseMatrix, library_sizes: &[f64], target_sum: f64) {
-    let factors: Vec<f64> = library_sizes.iter().map(|size| target_sum / size).collect();
-    log_scaled(counts, &factors);
-}
-
-/// Replaces counts by ln(1 + count · factor of the row).
-pub(super) fn log_scaled(counts: &mut SparseMatrix, factors: &[f64]) {
+/// Replaces counts by ln(1 + count · factor of the row); the factor is target sum / library size.
+///
+/// **Shapes** `counts`: (n_cells, n_genes); `factors`: (n_cells)
+pub fn log_scaled(counts: &mut SparseMatrix, factors: &[f64]) {
     let ends = counts.indptr().to_vec();
     let mut rows = Vec::with_capacity(factors.len());
     let mut rest = counts.values_mut();
@@ -149,13 +142,13 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::{Annotations, Column};
+    use crate::cells::Column;
 
-    fn cells(sizes: Vec<f64>) -> Cells {
+    fn cells(sizes: Vec<f64>) -> Annotations {
         let mut obs = Annotations::new((0..sizes.len()).map(|row| format!("c{row}")).collect());
         obs.set("total", Column::Float(sizes));
         obs.set("text", Column::Text(vec!["1".into(); 2]));
-        Cells { obs, ..Cells::default() }
+        obs
     }
 
     #[test]

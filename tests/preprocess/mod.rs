@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use scflow::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use scflow::io::h5ad;
 use scflow::prepared::Prepared;
-use scflow::stages::preprocess::{PreprocessParams, prepare};
+use scflow::stages::preprocess::{PreprocessParams, preprocess};
 
 const N_GENES: usize = 40;
 const LABELS: [&str; 4] = ["ctrl", "A+ctrl", "B", "B + A"];
@@ -58,7 +58,11 @@ fn params() -> PreprocessParams {
 }
 
 fn prepared(cells: Cells, params: &PreprocessParams) -> Prepared {
-    Prepared::new(prepare(cells, None, "sum", params, &|_| {}).unwrap().0).unwrap()
+    let place = tempfile::tempdir().unwrap();
+    let [input, output] = ["in.h5ad", "out.h5ad"].map(|name| place.path().join(name));
+    h5ad::write(&input, &cells).unwrap();
+    preprocess(&PreprocessParams { input, output: output.clone(), ..params.clone() }, &|_| {}).unwrap();
+    Prepared::new(h5ad::read(&output).unwrap()).unwrap()
 }
 
 /// A folder with `in.h5ad`, in which the command is run.

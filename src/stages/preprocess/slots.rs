@@ -6,36 +6,36 @@ use std::path::Path;
 use super::kept::Kept;
 use super::{PreprocessParams, PreprocessSummary};
 use crate::cells::{Annotations, Cells, Column, Value};
-use crate::prepared::{self, Settings, keep_original};
+use crate::io::h5ad::{Matrix, Partial};
+use crate::prepared::{self, COUNTS, Settings, keep_original};
 use crate::preprocess::quality::Quality;
 use crate::preprocess::split::Split;
 use crate::preprocess::variable_genes::{Flavor, VariableGenes};
 use crate::{Error, Result};
 
-/// The kept cells and genes, with the counts in `layers["counts"]`.
-pub(super) fn with_counts(
-    raw: Cells,
-    rows: &[usize],
-    columns: &[usize],
+/// Tells what becomes of the layers; returns the layer `counts` of the file if it holds other values than the counts.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn other_counts<'a>(
+    file: &'a Partial,
+    counts: &Matrix,
     params: &PreprocessParams,
     say: &dyn Fn(&str),
-) -> Cells {
-    let is_whole = rows.len() == raw.n_cells() && columns.len() == raw.n_genes();
-    let mut cells = if is_whole { raw } else { raw.select_cells(rows).select_genes(columns) };
-    let x = std::mem::take(&mut cells.x);
-    let counts = match &params.counts_layer {
-        None => x,
-        Some(name) => {
-            say(&format!("layers[\"{name}\"] becomes layers[\"counts\"]; X is replaced by its log-normalised values"));
-            cells.layers.remove(name).unwrap_or(x)
-        }
-    };
-    if let Some(other) = cells.layers.remove("counts").filter(|other| *other != counts) {
-        say("layers[\"counts\"] holds other values than the counts used; it is kept as layers[\"counts_original\"]");
-        cells.layers.insert("counts_original".into(), other);
+) -> Result<Option<Matrix<'a>>> {
+    if let Some(name) = &params.counts_layer {
+        say(&format!("layers[\"{name}\"] becomes layers[\"counts\"]; X is replaced by its log-normalised values"));
     }
-    cells.layers.insert("counts".into(), counts);
-    cells
+    let is_there = file.layers()?.iter().any(|layer| layer == COUNTS);
+    if params.counts_layer.as_deref() == Some(COUNTS) || !is_there {
+        return Ok(None);
+    }
+    let other = file.matrix(Some(COUNTS))?;
+    if other.equals(counts)? {
+        return Ok(None);
+    }
+    say("layers[\"counts\"] holds other values than the counts used; it is kept as layers[\"counts_original\"]");
+    Ok(Some(other))
 }
 
 /// Writes the columns of `obs`.
