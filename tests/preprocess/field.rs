@@ -1,11 +1,11 @@
 //! What users meet in the field: identifiers for names, matrices of one depth, batches, names with a plus sign.
 
-use super::{Bench, HOLDOUT, N_GENES, flags, params, prepared, screen};
+use super::{Bench, HOLDOUT, N_GENES, flags, prepared, screen};
 use crate::data;
 use scflow::cells::{Cells, Column, SparseMatrix};
 use scflow::io::h5ad;
 use scflow::prepared::Prepared;
-use scflow::stages::preprocess::{PreprocessParams, prepare};
+use scflow::stages::preprocess::PreprocessParams;
 
 /// The screen with Ensembl's identifiers for names, and symbols in a column.
 fn with_identifiers() -> Cells {
@@ -130,16 +130,16 @@ fn flavours_write_the_columns_of_scanpy() {
 #[test]
 fn a_batch_of_one_cell_is_refused_and_one_of_held_out_cells_does_not_matter() {
     let mut cells = screen(1);
-    let batch = |special: usize| {
-        Column::categorical(&(0..160).map(|row| u8::from(row == special)).map(|b| b.to_string()).collect::<Vec<_>>())
-    };
-    cells.obs.set("plate", batch(5));
-    let params = PreprocessParams { batch_key: Some("plate".into()), n_top_genes: 10, ..params() };
-    let message = prepare(cells.clone(), None, "sum", &params, &|_| {}).unwrap_err().to_string();
-    assert!(message.contains("training cells of batch `1`"), "{message}");
+    let labels = |special: usize| (0..160).map(|row| if row == special { "late" } else { "early" }).collect::<Vec<_>>();
+    cells.obs.set("plate", Column::categorical(&labels(5)));
+    let run = flags(&[&HOLDOUT[..], &["--batch-key", "plate", "--n-top-genes", "10"]].concat());
+    let message = Bench::new(&cells).refused(&run);
+    assert!(message.contains("training cells of batch `late`"), "{message}");
     // The last cell is held out.
-    cells.obs.set("plate", batch(159));
-    assert!(prepared(cells, &params).cells.var.get("highly_variable_nbatches").is_some());
+    cells.obs.set("plate", Column::categorical(&labels(159)));
+    let bench = Bench::new(&cells);
+    assert_eq!(bench.run(&run).0, 0);
+    assert!(h5ad::read(&bench.path("out.h5ad")).unwrap().var.get("highly_variable_nbatches").is_some());
 }
 
 #[test]
