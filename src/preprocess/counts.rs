@@ -178,14 +178,12 @@ vectorized! {
             sums[lane] += f64::from(value);
             largest[lane] = if value > largest[lane] { value } else { largest[lane] };
             n_fractional[lane] += u32::from(value.trunc() != value);
-            n_bad[lane] += u32::from(!((value >= 0.0) & (value < f32::INFINITY)));
+            n_bad[lane] += u32::from(value < 0.0) + u32::from(!value.is_finite());
         };
         let chunks = values.chunks_exact(LANES);
         chunks.remainder().iter().enumerate().for_each(|(lane, &value)| add(lane, value));
         for chunk in chunks {
-            for lane in 0..LANES {
-                add(lane, chunk[lane]);
-            }
+            chunk.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
         }
         let total = |counts: [u32; LANES]| counts.iter().sum::<u32>() as usize;
         (sums.iter().sum(), largest.iter().copied().fold(0.0, f32::max), total(n_fractional), total(n_bad))

@@ -169,7 +169,7 @@ mod tests {
         let value = |cell: usize, gene: usize| {
             let step = ((cell * (2 * gene + 3) * 7919) % 101) as f32 / 101.0;
             let scale = 1.0 + gene as f32;
-            (scale * step * if gene == 7 && cell % 20 == 0 { 30.0 } else { 1.0 }).floor()
+            (scale * step * if gene == 7 && cell.is_multiple_of(20) { 30.0 } else { 1.0 }).floor()
         };
         SparseMatrix::from_rows(60, (0..200).map(|cell| (0..60).map(|g| (g as u32, value(cell, g))).collect()))
     }
