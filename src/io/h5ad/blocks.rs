@@ -160,6 +160,9 @@ enum Values {
     Integers(Appender<i64>),
     Booleans(Appender<bool>),
     Codes(Appender<i32>),
+    /// Values and mask.
+    NullableIntegers(Appender<i64>, Appender<bool>),
+    NullableBooleans(Appender<bool>, Appender<bool>),
 }
 
 impl Values {
@@ -170,6 +173,20 @@ impl Values {
             Column::Float(_) => Self::Floats(Appender::list::<f64>(place, name, length, encoding)?),
             Column::Integer(_) => Self::Integers(Appender::list::<i64>(place, name, length, encoding)?),
             Column::Boolean(_) => Self::Booleans(Appender::list::<bool>(place, name, length, encoding)?),
+            Column::NullableInteger(_) => {
+                let group = place.group(name, "nullable-integer", "0.1.0")?;
+                Self::NullableIntegers(
+                    Appender::list::<i64>(&group, "values", length, encoding)?,
+                    Appender::list::<bool>(&group, "mask", length, encoding)?,
+                )
+            }
+            Column::NullableBoolean(_) => {
+                let group = place.group(name, "nullable-boolean", "0.1.0")?;
+                Self::NullableBooleans(
+                    Appender::list::<bool>(&group, "values", length, encoding)?,
+                    Appender::list::<bool>(&group, "mask", length, encoding)?,
+                )
+            }
             Column::Categorical { categories, ordered, .. } => {
                 let group = write::categorical_group(place, name, categories, *ordered)?;
                 Self::Codes(match categories.len() {
@@ -188,6 +205,16 @@ impl Values {
             (Self::Integers(appender), Column::Integer(values)) => appender.append(root, values),
             (Self::Booleans(appender), Column::Boolean(values)) => appender.append(root, values),
             (Self::Codes(appender), Column::Categorical { codes, .. }) => appender.append(root, codes),
+            (Self::NullableIntegers(known, missing), Column::NullableInteger(values)) => {
+                let (values, mask) = write::masked(values);
+                known.append(root, &values)?;
+                missing.append(root, &mask)
+            }
+            (Self::NullableBooleans(known, missing), Column::NullableBoolean(values)) => {
+                let (values, mask) = write::masked(values);
+                known.append(root, &values)?;
+                missing.append(root, &mask)
+            }
             _ => Err(unlike("kind of a column", "that of the outline".into(), "another".into())),
         }
     }
@@ -199,6 +226,14 @@ impl Values {
             Self::Integers(appender) => appender.finish(root),
             Self::Booleans(appender) => appender.finish(root),
             Self::Codes(appender) => appender.finish(root),
+            Self::NullableIntegers(known, missing) => {
+                known.finish(root)?;
+                missing.finish(root)
+            }
+            Self::NullableBooleans(known, missing) => {
+                known.finish(root)?;
+                missing.finish(root)
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 mod append;
 mod attributes;
 mod blocks;
+mod carry;
 mod dense;
 mod disk;
 mod failure;
@@ -21,6 +22,7 @@ mod uns;
 mod write;
 
 pub use blocks::write_blocks;
+pub use carry::rewrite;
 pub use partial::Partial;
 pub use read::{read, read_noting};
 pub use write::write;
