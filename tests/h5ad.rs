@@ -38,6 +38,9 @@ fn every_kind() -> Cells {
     let categories = texts(&["low", "high", "unused"]);
     obs.set("ordered", Column::Categorical { codes: vec![1, -1, 0, 0], categories, ordered: true });
     obs.set("categorical", Column::categorical(&["T", "B", "T", "B"]));
+    obs.set("nullable integer", Column::NullableInteger(vec![Some(i64::MAX), None, Some(0), Some(-1)]));
+    obs.set("nullable boolean", Column::NullableBoolean(vec![None, Some(true), Some(false), None]));
+    obs.set("nothing missing", Column::NullableInteger(vec![Some(1), Some(2), Some(3), Some(4)]));
     obs.set("genotype A/B", Column::Integer(vec![1, 2, 3, 4]));
     let mut cells = Cells { x, obs, var: Annotations::new(texts(&["g1", "g2", "g3"])), ..Cells::default() };
     cells.var.set("highly_variable", Column::Boolean(vec![true, false, true]));

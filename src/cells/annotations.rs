@@ -24,6 +24,10 @@ pub enum Column {
     Integer(Vec<i64>),
     /// Claims.
     Boolean(Vec<bool>),
+    /// Whole numbers, some of them missing.
+    NullableInteger(Vec<Option<i64>>),
+    /// Claims, some of them missing.
+    NullableBoolean(Vec<Option<bool>>),
 }
 
 impl Column {
@@ -41,6 +45,8 @@ impl Column {
             Self::Float(values) => values.len(),
             Self::Integer(values) => values.len(),
             Self::Boolean(values) => values.len(),
+            Self::NullableInteger(values) => values.len(),
+            Self::NullableBoolean(values) => values.len(),
         }
     }
 
@@ -62,6 +68,8 @@ impl Column {
             Self::Float(values) => Self::Float(pick(values, rows)),
             Self::Integer(values) => Self::Integer(pick(values, rows)),
             Self::Boolean(values) => Self::Boolean(pick(values, rows)),
+            Self::NullableInteger(values) => Self::NullableInteger(pick(values, rows)),
+            Self::NullableBoolean(values) => Self::NullableBoolean(pick(values, rows)),
         }
     }
 
@@ -75,6 +83,8 @@ impl Column {
             Self::Float(values) => values.iter().map(|v| (!v.is_nan()).then(|| v.to_string())).collect(),
             Self::Integer(values) => values.iter().map(|v| Some(v.to_string())).collect(),
             Self::Boolean(values) => values.iter().map(|v| Some(v.to_string())).collect(),
+            Self::NullableInteger(values) => values.iter().map(|v| v.map(|v| v.to_string())).collect(),
+            Self::NullableBoolean(values) => values.iter().map(|v| v.map(|v| v.to_string())).collect(),
         }
     }
 }
@@ -157,7 +167,7 @@ impl Annotations {
         }
     }
 
-    /// The column of this name as numbers in every row.
+    /// The column of this name as numbers in every row; a missing value is NaN.
     ///
     /// # Errors
     /// [`Error::MissingColumn`]; [`Error::InvalidParameter`] if the column is not numeric.
@@ -165,6 +175,9 @@ impl Annotations {
         match self.column(table, name)? {
             Column::Float(values) => Ok(values.clone()),
             Column::Integer(values) => Ok(values.iter().map(|&value| value as f64).collect()),
+            Column::NullableInteger(values) => {
+                Ok(values.iter().map(|value| value.map_or(f64::NAN, |value| value as f64)).collect())
+            }
             _ => Err(Error::InvalidParameter {
                 name: format!("{table} column"),
                 value: name.to_owned(),

@@ -38,9 +38,12 @@ impl ColumnSummary {
         let (kind, numbers) = match column {
             Column::Text(_) => ("text", None),
             Column::Categorical { .. } => ("categorical", None),
-            Column::Boolean(_) => ("boolean", None),
+            Column::Boolean(_) | Column::NullableBoolean(_) => ("boolean", None),
             Column::Float(values) => ("float", Some(values.iter().copied().filter(|v| !v.is_nan()).collect())),
             Column::Integer(values) => ("integer", Some(values.iter().map(|&value| value as f64).collect())),
+            Column::NullableInteger(values) => {
+                ("integer", Some(values.iter().flatten().map(|&value| value as f64).collect()))
+            }
         };
         let range = numbers.filter(|numbers: &Vec<f64>| !numbers.is_empty()).map(|mut numbers| {
             let middle = median(&mut numbers);

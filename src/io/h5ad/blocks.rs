@@ -120,6 +120,8 @@ enum Values {
     Numbers(Packed),
     /// Codes, and how many categories there are.
     Codes(Packed, usize),
+    /// Values and mask.
+    Nullable(Packed, Packed),
 }
 
 impl Values {
@@ -130,6 +132,16 @@ impl Values {
             Column::Float(_) => Self::Numbers(Packed::new::<f64>(&[(place, name)], &numbers)?),
             Column::Integer(_) => Self::Numbers(Packed::new::<i64>(&[(place, name)], &numbers)?),
             Column::Boolean(_) => Self::Numbers(Packed::new::<bool>(&[(place, name)], &numbers)?),
+            Column::NullableInteger(_) => {
+                let group = place.group(name, "nullable-integer", "0.1.0")?;
+                let values = Packed::new::<i64>(&[(&group, "values")], &numbers)?;
+                Self::Nullable(values, Packed::new::<bool>(&[(&group, "mask")], &numbers)?)
+            }
+            Column::NullableBoolean(_) => {
+                let group = place.group(name, "nullable-boolean", "0.1.0")?;
+                let values = Packed::new::<bool>(&[(&group, "values")], &numbers)?;
+                Self::Nullable(values, Packed::new::<bool>(&[(&group, "mask")], &numbers)?)
+            }
             Column::Categorical { categories, ordered, .. } => {
                 let group = write::categorical_group(place, name, categories, *ordered)?;
                 let codes = match categories.len() {
@@ -153,6 +165,16 @@ impl Values {
                 128..=32767 => numbers.append(root, &write::narrow(codes, |code| code as i16)),
                 _ => numbers.append(root, codes),
             },
+            (Self::Nullable(known, missing), Column::NullableInteger(values)) => {
+                let (values, mask) = write::masked(values);
+                known.append(root, &values)?;
+                missing.append(root, &mask)
+            }
+            (Self::Nullable(known, missing), Column::NullableBoolean(values)) => {
+                let (values, mask) = write::masked(values);
+                known.append(root, &values)?;
+                missing.append(root, &mask)
+            }
             _ => Err(unlike("kind of a column", "that of the outline".into(), "another".into())),
         }
     }
@@ -161,6 +183,10 @@ impl Values {
         match self {
             Self::Texts(texts) => texts.finish(root),
             Self::Numbers(numbers) | Self::Codes(numbers, _) => numbers.finish(root),
+            Self::Nullable(known, missing) => {
+                known.finish(root)?;
+                missing.finish(root)
+            }
         }
     }
 }

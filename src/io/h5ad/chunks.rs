@@ -1,12 +1,14 @@
 //! Chunks of a data set, taken from the file as they lie there and unpacked by several threads: the library would undo
 //! one after the other, under the one lock that all its calls take.
 
+use std::ffi::c_int;
 use std::ops::Range;
 
 use hdf5::filters::Filter;
 use hdf5::types::TypeDescriptor;
 use hdf5::{Dataset, Datatype};
-use hdf5_sys::h5d::{H5D_fill_value_t, H5Dget_chunk_info_by_coord, H5Dget_create_plist, H5Dread_chunk};
+use hdf5_sys::h5d::{H5D_fill_value_t, H5Dget_create_plist, H5Dread_chunk};
+use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5p::{H5P_DEFAULT, H5Pclose, H5Pfill_value_defined};
 use libdeflater::Decompressor;
 use rayon::prelude::*;
@@ -181,8 +183,8 @@ impl Chunks {
         let failed = || hdf5::Error::query().unwrap_or_else(|error| error).to_string();
         // The place has as many dimensions as the data set, and the buffer the size that the library names.
         hdf5::sync::sync(|| unsafe {
-            let (mut skipped, mut address, mut size) = (0, 0, 0);
-            if H5Dget_chunk_info_by_coord(id, place.as_ptr(), &mut skipped, &mut address, &mut size) < 0 {
+            let mut size = 0;
+            if H5Dget_chunk_storage_size(id, place.as_ptr(), &mut size) < 0 {
                 return Err(format!("has a chunk that cannot be found ({})", failed()));
             }
             if size == 0 {
@@ -192,7 +194,7 @@ impl Chunks {
                 return Err(format!("claims a chunk of {size} bytes in a file of {}", self.n_bytes));
             }
             packed.resize(size as usize, 0);
-            let mut n_read = packed.len();
+            let (mut skipped, mut n_read) = (0, packed.len());
             let buffer = packed.as_mut_ptr().cast();
             if H5Dread_chunk(id, H5P_DEFAULT, place.as_ptr(), &mut skipped, buffer, &mut n_read) < 0 {
                 return Err(format!("has a chunk that cannot be read ({})", failed()));
@@ -200,6 +202,12 @@ impl Chunks {
             Ok(Some(skipped))
         })
     }
+}
+
+unsafe extern "C" {
+    /// The bytes of a chunk on disk, 0 for one that was never written; `H5Dpublic.h` of HDF5 1.10.2 and later. Unlike
+    /// `H5Dget_chunk_info_by_coord`, it does not go through all chunks.
+    fn H5Dget_chunk_storage_size(dataset: hid_t, place: *const u64, size: *mut u64) -> c_int;
 }
 
 /// What one thread unpacks with.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::carry;
+use super::partial::Partial;
 use super::rows::Rows;
 use super::target::{self, Target};
 use super::write;
@@ -16,14 +18,32 @@ pub struct Derived<'a> {
     shape: (usize, usize),
 }
 
-/// Writes a file of the given shape, in place of whatever is at `path`; the same content gives the same bytes.
+/// What of a file goes into the one that is made from it.
+pub struct Kept<'a> {
+    /// The cells that are kept, rising.
+    pub rows: &'a [usize],
+    /// The genes that are kept, rising.
+    pub columns: &'a [usize],
+    /// Slots that stay behind, such as `layers/spliced`.
+    pub except: &'a [&'a str],
+}
+
+/// Writes a file that is made from another one, in place of whatever is at `path`; the same content gives the same bytes.
 ///
-/// `fill` writes the matrices, `X` at least, and returns everything else, with an empty `x` and no layers.
+/// `fill` writes the matrices, `X` at least, and returns everything else, with an empty `x` and no layers. Then follows
+/// what the parent holds and the file does not have yet, cut to the kept cells and genes; the parent takes a note of what
+/// cannot come along.
 ///
 /// # Errors
 /// Those of `fill`; [`Error::ShapeMismatch`], [`Error::BadValues`] or [`Error::InvalidParameter`] if what it returns cannot
 /// be written; [`Error::Io`] if the disk is full or read-only. No file is left then.
-pub fn write_derived(path: &Path, shape: (usize, usize), fill: impl FnOnce(&Derived) -> Result<Cells>) -> Result<()> {
+pub fn write_derived(
+    path: &Path,
+    parent: &Partial,
+    kept: &Kept,
+    fill: impl FnOnce(&Derived) -> Result<Cells>,
+) -> Result<()> {
+    let shape = (kept.rows.len(), kept.columns.len());
     target::create(path, |root| {
         root.root_encoding()?;
         let layers = root.group("layers", "dict", "0.1.0")?;
@@ -38,7 +58,14 @@ pub fn write_derived(path: &Path, shape: (usize, usize), fill: impl FnOnce(&Deri
             return Err(Error::ShapeMismatch { what: "cells × genes".into(), expected, got });
         }
         write::check_annotations(&cells)?;
-        write::annotations(root, &cells)
+        write::annotations(root, &cells)?;
+        let (n_cells, n_genes) = parent.shape();
+        let kept = carry::Kept {
+            rows: (shape.0 < n_cells).then_some(kept.rows),
+            columns: (shape.1 < n_genes).then_some(kept.columns),
+            except: kept.except,
+        };
+        carry::carry(&parent.source, root, &kept)
     })
 }
 

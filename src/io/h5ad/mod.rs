@@ -5,6 +5,7 @@
 
 mod attributes;
 mod blocks;
+mod carry;
 mod chunks;
 mod compressed;
 mod dense;
@@ -28,7 +29,8 @@ mod uns;
 mod write;
 
 pub use blocks::write_blocks;
-pub use derived::{Derived, Matrices, write_derived};
+pub use carry::rewrite;
+pub use derived::{Derived, Kept, Matrices, write_derived};
 pub use matrix::{BLOCK, Matrix};
 pub use partial::Partial;
 pub use read::{read, read_noting};

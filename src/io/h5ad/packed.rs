@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const CHUNK: usize = 1 << 16;
 /// Deflate's level. On 36 million counts, their columns and their logarithms (November 2026), level 1 of libdeflate packs
 /// about as small as level 4 of zlib does, three times as fast.
-const LEVEL: i32 = 1;
+pub(super) const LEVEL: i32 = 1;
 /// Bytes that are packed before they are written: a full disk is noticed after each piece.
 const PIECE: usize = 1 << 24;
 

@@ -32,6 +32,11 @@ impl Partial {
         Ok((Self { source, shape }, cells))
     }
 
+    /// Numbers of cells and of genes.
+    pub fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
     /// What was left out or changed so far: one note per slot.
     pub fn notes(&self) -> Vec<String> {
         self.source.notes()

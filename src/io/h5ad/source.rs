@@ -1,6 +1,6 @@
 //! An AnnData file opened for reading, with the notes taken on the way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,14 @@ pub(super) struct Source {
     /// The size of the file, to judge by it what the file claims to hold.
     pub(super) n_bytes: u64,
     notes: RefCell<Vec<String>>,
+    /// Members of groups listed so far.
+    n_listed: Cell<u64>,
 }
+
+/// Below this number of members listed, a file is believed to hold them.
+const BELIEVED_MEMBERS: u64 = 1 << 16;
+/// A member of a group takes at least this many bytes.
+const LEAST_MEMBER_BYTES: u64 = 8;
 
 impl Source {
     /// Opens a file and makes sure that it is an AnnData file.
@@ -29,7 +36,8 @@ impl Source {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let n_bytes = check_bytes(path)?;
         let file = hdf5::File::open(path).map_err(|error| failure::reading(path, "/", &error))?;
-        let source = Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default() };
+        let source =
+            Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default(), n_listed: Cell::default() };
         source.check_kind()?;
         Ok(source)
     }
@@ -46,6 +54,12 @@ impl Source {
     /// A copy of the notes taken so far.
     pub(super) fn notes(&self) -> Vec<String> {
         self.notes.borrow().clone()
+    }
+
+    /// Takes back the notes of a slot, and of what is in it, that was kept after all.
+    pub(super) fn forget(&self, slot: &str) {
+        let (whole, inside) = (format!("`{slot}`"), format!("`{slot}/"));
+        self.notes.borrow_mut().retain(|note| !note.starts_with(&whole) && !note.starts_with(&inside));
     }
 
     /// The notes taken so far.
@@ -84,9 +98,17 @@ impl Source {
     }
 
     /// The names in a group, in bytewise order.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFile`] if the group cannot be read, or if more members were listed than the file can hold: groups
+    /// that are their own descendants have no end.
     pub(super) fn members(&self, group: &Group, slot: &str) -> Result<Vec<String>> {
         let mut names = group.member_names().map_err(self.hdf5(slot))?;
         names.sort();
+        self.n_listed.set(self.n_listed.get() + names.len() as u64);
+        if self.n_listed.get() > (self.n_bytes / LEAST_MEMBER_BYTES).max(BELIEVED_MEMBERS) {
+            return Err(self.damaged(slot, "holds more than the file can: its links lead in a circle"));
+        }
         Ok(names)
     }
 

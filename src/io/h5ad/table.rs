@@ -23,17 +23,63 @@ pub(super) fn read(source: &Source, name: &str) -> Result<Annotations> {
     }
 }
 
-fn read_group(source: &Source, group: &Group, table: &str) -> Result<Annotations> {
-    let members = source.members(group, table)?;
-    let has = |name: &str| members.iter().any(|member| member == name);
-    let index_name = match attributes::text(source, table, group, "_index")? {
-        Some(name) => name,
+/// The number of rows of `obs` or `var`, read from its index alone.
+///
+/// # Errors
+/// [`Error::InvalidFile`] if it is no table.
+pub(super) fn length(source: &Source, name: &str) -> Result<usize> {
+    match source.kind(&source.file, name, name) {
+        Some(LocationType::Group) => {
+            let group = source.file.group(name).map_err(source.hdf5(name))?;
+            let index = index_name(source, &group, name)?;
+            member_length(source, &group, &index, &format!("{name}/{index}"))
+        }
+        Some(LocationType::Dataset) => member_length(source, &source.file, name, name),
+        _ => Err(source.damaged(name, "is not a table")),
+    }
+}
+
+/// The length of a column.
+pub(super) fn member_length(source: &Source, group: &Group, name: &str, slot: &str) -> Result<usize> {
+    let dataset = match source.kind(group, name, slot) {
+        Some(LocationType::Dataset) => group.dataset(name),
+        // Texts with a mask, or categories.
+        Some(LocationType::Group) if group.link_exists(&format!("{name}/codes")) => {
+            group.dataset(&format!("{name}/codes"))
+        }
+        Some(LocationType::Group) => group.dataset(&format!("{name}/values")),
+        _ => return Err(source.damaged(slot, "is not there, and tells how many rows there are")),
+    };
+    let shape = dataset.and_then(|dataset| dataset.get_shape()).map_err(source.hdf5(slot))?;
+    shape.first().copied().ok_or_else(|| source.damaged(slot, "is a single value and no list"))
+}
+
+/// The name of the column that is the index.
+pub(super) fn index_name(source: &Source, group: &Group, table: &str) -> Result<String> {
+    match attributes::text(source, table, group, "_index")? {
+        Some(name) => Ok(name),
         None => ["_index", "index"]
             .into_iter()
-            .find(|name| has(name))
+            .find(|name| group.link_exists(name))
             .map(str::to_owned)
-            .ok_or_else(|| source.damaged(table, "does not say which column is its index"))?,
-    };
+            .ok_or_else(|| source.damaged(table, "does not say which column is its index")),
+    }
+}
+
+/// The names of the columns, in their order.
+pub(super) fn column_names(source: &Source, group: &Group, table: &str, index_name: &str) -> Result<Vec<String>> {
+    Ok(match attributes::texts(source, table, group, "column-order")? {
+        Some(columns) => columns,
+        None => {
+            let members = source.members(group, table)?.into_iter();
+            members.filter(|name| name != index_name && name != "__categories").collect()
+        }
+    })
+}
+
+fn read_group(source: &Source, group: &Group, table: &str) -> Result<Annotations> {
+    let members = source.members(group, table)?;
+    let index_name = index_name(source, group, table)?;
     let slot = format!("{table}/{index_name}");
     let index = column(source, group, table, &index_name)?
         .ok_or_else(|| source.damaged(&slot, "is the index of the table and cannot be read"))?;
@@ -41,10 +87,7 @@ fn read_group(source: &Source, group: &Group, table: &str) -> Result<Annotations
     if !matches!(index_name.as_str(), "_index" | "index") {
         source.note(&slot, &format!("is the index of `{table}`; its name is not kept"));
     }
-    let columns = match attributes::texts(source, table, group, "column-order")? {
-        Some(columns) => columns,
-        None => members.iter().filter(|name| **name != index_name && *name != "__categories").cloned().collect(),
-    };
+    let columns = column_names(source, group, table, &index_name)?;
     let mut annotations = Annotations::new(index);
     for name in &columns {
         let slot = format!("{table}/{name}");
@@ -185,13 +228,19 @@ fn encoded(source: &Source, group: &Group, slot: &str) -> Result<Option<Column>>
 fn masked_texts(source: &Source, group: &Group, slot: &str, name: &str) -> Result<Option<Elements>> {
     let place = format!("{slot}/{name}");
     if source.kind(group, name, &place) == Some(LocationType::Group) {
+        let missing = || source.damaged(&place, "holds missing categories");
         let inner = group.group(name).map_err(source.hdf5(&place))?;
         let column = encoded(source, &inner, &place)?;
         return match column {
             Some(Column::Text(values)) => Ok(Some(Elements::Texts(values))),
-            Some(Column::Integer(values)) => Ok(Some(Elements::Integers(values))),
-            Some(Column::Boolean(values)) => Ok(Some(Elements::Booleans(values))),
-            Some(_) => Err(source.damaged(&place, "holds missing categories")),
+            Some(Column::Float(values)) => Ok(Some(Elements::Floats(values))),
+            Some(Column::NullableInteger(values)) => {
+                values.into_iter().collect::<Option<_>>().map(Elements::Integers).ok_or_else(missing).map(Some)
+            }
+            Some(Column::NullableBoolean(values)) => {
+                values.into_iter().collect::<Option<_>>().map(Elements::Booleans).ok_or_else(missing).map(Some)
+            }
+            Some(_) => Err(missing()),
             None => Ok(None),
         };
     }
@@ -199,23 +248,21 @@ fn masked_texts(source: &Source, group: &Group, slot: &str, name: &str) -> Resul
     raw::elements(source, &place, &dataset)
 }
 
-/// A column with missing values: NaN among numbers, code −1 among texts and booleans.
+/// A column with a mask, which keeps its missing values: NaN among floating-point numbers, code −1 among texts.
 fn masked(source: &Source, slot: &str, values: Elements, mask: &[bool]) -> Column {
-    if !mask.contains(&true) {
-        return plain(values);
+    fn known<T>(values: Vec<T>, mask: &[bool]) -> Vec<Option<T>> {
+        values.into_iter().zip(mask).map(|(value, &gone)| (!gone).then_some(value)).collect()
     }
     match values {
-        Elements::Integers(values) => {
-            source.note(slot, "holds whole numbers with missing values; read as floating-point numbers with NaN");
-            let values = values.iter().zip(mask).map(|(&value, &gone)| if gone { f64::NAN } else { value as f64 });
-            Column::Float(values.collect())
-        }
+        // Such a column stays one without a missing value: in Python it has another type than a plain one.
+        Elements::Integers(values) => Column::NullableInteger(known(values, mask)),
+        Elements::Booleans(values) => Column::NullableBoolean(known(values, mask)),
+        values if !mask.contains(&true) => plain(values),
         Elements::Floats(values) => {
             Column::Float(values.iter().zip(mask).map(|(&value, &gone)| if gone { f64::NAN } else { value }).collect())
         }
-        other => {
-            source.note(slot, "holds missing values; read as categorical");
-            let texts = other.into_texts();
+        Elements::Texts(texts) => {
+            source.note(slot, "holds texts with missing values; read as categorical");
             let present: Vec<&String> =
                 texts.iter().zip(mask).filter(|(_, gone)| !**gone).map(|(text, _)| text).collect();
             let Column::Categorical { codes, categories, ordered } = Column::categorical(&present) else {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use bytemuck::NoUninit;
+use hdf5::H5Type;
 use ndarray::Array2;
 
 use super::rows::Rows;
@@ -110,6 +112,14 @@ fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
         Column::Float(values) => group.array(name, values, &[values.len()]),
         Column::Integer(values) => group.array(name, values, &[values.len()]),
         Column::Boolean(values) => group.array(name, values, &[values.len()]),
+        Column::NullableInteger(values) => {
+            let group = group.group(name, "nullable-integer", "0.1.0")?;
+            write_masked::<i64>(&group, values)
+        }
+        Column::NullableBoolean(values) => {
+            let group = group.group(name, "nullable-boolean", "0.1.0")?;
+            write_masked::<bool>(&group, values)
+        }
         Column::Categorical { codes, categories, ordered } => {
             let group = categorical_group(group, name, categories, *ordered)?;
             // The width that pandas would choose.
@@ -124,6 +134,18 @@ fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
 
 pub(super) fn narrow<T>(codes: &[i32], narrow: impl Fn(i32) -> T) -> Vec<T> {
     codes.iter().map(|&code| narrow(code)).collect()
+}
+
+/// The values of a column with a mask; the value of a missing one is of no account.
+fn write_masked<T: H5Type + NoUninit + Default>(group: &Target, values: &[Option<T>]) -> Result<()> {
+    let (known, mask) = masked(values);
+    group.array("values", &known, &[values.len()])?;
+    group.array("mask", &mask, &[values.len()])
+}
+
+/// Values with anything in the place of the missing ones, and where these are.
+pub(super) fn masked<T: Copy + Default>(values: &[Option<T>]) -> (Vec<T>, Vec<bool>) {
+    (values.iter().map(|value| value.unwrap_or_default()).collect(), values.iter().map(Option::is_none).collect())
 }
 
 /// The group of a categorical column with its categories.

@@ -179,9 +179,11 @@ impl Screen<'_> {
         let original = slots::other_counts(file, &matrix, params, say)?;
         let mut out = Cells { obs, var: outline.var.select(&columns), ..Cells::default() };
         out.uns = outline.uns;
-        let shape = (rows.len(), columns.len());
+        let former = params.counts_layer.as_ref().map(|name| format!("layers/{name}"));
+        let except: Vec<&str> = former.iter().map(String::as_str).collect();
+        let selection = h5ad::Kept { rows: &rows, columns: &columns, except: &except };
         atomic::file(&params.output, |beside| {
-            h5ad::write_derived(beside, shape, |derived| {
+            h5ad::write_derived(beside, file, &selection, |derived| {
                 let coordinates = passes.write(&cells, &columns, &fitted, derived, original.as_ref())?;
                 slots::annotate_cells(&mut out, &kept, measured, library_sizes, params, say);
                 slots::annotate_genes(&mut out, genes, params.flavor, say);
