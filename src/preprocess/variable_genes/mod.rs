@@ -9,6 +9,7 @@ mod clipped;
 mod dispersion;
 mod loess;
 mod seurat;
+mod ties;
 
 pub use batches::{BatchMoments, Batches};
 pub use clipped::ClippedSums;
