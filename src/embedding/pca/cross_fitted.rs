@@ -13,7 +13,7 @@ use crate::cells::SparseMatrix;
 /// Parts of the cells, each left out in turn.
 const N_PARTS: usize = 10;
 /// Where the components without a part are taken as they are: they start near, at those of all cells.
-const EFFORT: Effort = Effort { tolerance: 1e-4, most_rounds: 3 };
+const EFFORT: Effort = Effort { tolerance: 1e-4, most_rounds: 1, most_degree: 4 };
 /// A smaller share of the largest eigenvalue of an overlap is rounding error.
 const LEAST_OVERLAP: f64 = 1e-10;
 

@@ -32,9 +32,11 @@ const DENSE_GENES: usize = 400;
 /// Nor of fewer genes than so many times the directions.
 const MOST_DIRECTIONS_SHARE: usize = 4;
 /// The error of a component, ‖C v − θ v‖ as a share of its variance θ.
-const TOLERANCE: f64 = 1e-7;
+const TOLERANCE: f64 = 1e-6;
 /// Rounds after which the components are taken as they are; a few do.
 const MOST_ROUNDS: usize = 40;
+/// The largest degree of a filter in a round.
+const MOST_DEGREE: usize = 10;
 
 /// A fitted principal component analysis.
 ///
@@ -164,7 +166,12 @@ fn leading_of(covariance: &Mat<f64>, n_wanted: usize) -> Result<(Vec<f64>, Mat<f
     }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let start = Mat::from_fn(n, n_directions, |_, _| StandardNormal.sample(&mut rng));
-    leading(covariance.as_ref(), start, n_wanted, Effort { tolerance: TOLERANCE, most_rounds: MOST_ROUNDS })
+    leading(
+        covariance.as_ref(),
+        start,
+        n_wanted,
+        Effort { tolerance: TOLERANCE, most_rounds: MOST_ROUNDS, most_degree: MOST_DEGREE },
+    )
 }
 
 #[cfg(test)]
