@@ -109,6 +109,27 @@ fn every_flavour_has_the_numbers_of_scanpy() {
 }
 
 #[test]
+fn the_order_of_cells_chooses_no_gene() {
+    let (counts, ..) = small();
+    let counts = common(&counts);
+    let orders: [Vec<usize>; 2] = [(0..90).rev().collect(), (0..90).map(|cell| cell * 37 % 90).collect()];
+    let labels: Vec<String> = (0..90).map(|cell| format!("{}", cell / 30)).collect();
+    for flavor in [Flavor::Seurat, Flavor::CellRanger, Flavor::SeuratV3] {
+        for is_batched in [false, true] {
+            let found = |counts: &SparseMatrix, labels: &[String]| {
+                let batches = if is_batched { batches(labels) } else { Batches::one(&[true; 90]) };
+                find(counts, &counts.row_sums(), flavor, batches, 40).is_variable
+            };
+            let expected = found(&counts, &labels);
+            for order in &orders {
+                let labels: Vec<String> = order.iter().map(|&cell| labels[cell].clone()).collect();
+                assert_eq!(found(&counts.select_rows(order), &labels), expected, "{flavor:?} {is_batched}");
+            }
+        }
+    }
+}
+
+#[test]
 fn outliers_are_those_of_best_practices() {
     let golden = golden(include_str!("../golden/variable_genes.json"));
     let (counts, genes, is_training) = small();

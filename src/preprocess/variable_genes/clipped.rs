@@ -1,6 +1,7 @@
 //! Variances of standardised counts, as the flavour `seurat_v3` has them: the second pass over the counts.
 
 use super::batches::{BatchMoments, Batches};
+use super::ties::falling;
 use super::{VariableGenes, loess};
 use crate::cells::{Column, SparseMatrix};
 use crate::preprocess::gene_moments::{GeneMoments, sum_genes};
@@ -9,8 +10,6 @@ use crate::{Error, Result};
 
 /// The share of the genes in each neighbourhood of the curve; scanpy's `span`.
 const SPAN: f64 = 0.3;
-/// Variances that differ by less than this share are equal.
-const ROUNDING: f64 = 1e-12;
 
 /// Sums of counts that are clipped at mean + √n_cells · expected standard deviation, of each gene in each batch.
 #[derive(Debug, Clone)]
@@ -118,6 +117,7 @@ impl ClippedSums {
         let variances_norm: Vec<Vec<f64>> = self.of.iter().map(Batch::variances_norm).collect();
         let mut ranks = vec![Vec::new(); n_genes];
         for variances in &variances_norm {
+            // Rare genes often have the same counts in other cells, and so the same variance.
             let first = falling(variances).into_iter().take(self.n_top);
             first.zip(0..).for_each(|(gene, rank)| ranks[gene].push(f64::from(rank)));
         }
@@ -140,23 +140,6 @@ impl ClippedSums {
         }
         VariableGenes { is_variable, statistics }
     }
-}
-
-/// The positions of the values, the largest first, equal ones in their order. Rare genes often have the same counts in other
-/// cells; their variances are equal but for the order of sums.
-fn falling(values: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
-    let mut start = 0;
-    for end in 1..=order.len() {
-        let is_equal =
-            |end: usize| values[order[end - 1]] - values[order[end]] <= ROUNDING * values[order[end - 1]].abs();
-        if end == order.len() || !is_equal(end) {
-            order[start..end].sort_unstable();
-            start = end;
-        }
-    }
-    order
 }
 
 #[cfg(test)]
@@ -200,12 +183,6 @@ mod tests {
         assert_eq!(genes.columns().len(), 5);
         assert_eq!(genes.statistic("highly_variable_rank").unwrap()[7], 0.0);
         assert!(genes.statistic("highly_variable_rank").unwrap().iter().filter(|rank| rank.is_nan()).count() == 55);
-    }
-
-    #[test]
-    fn equal_variances_keep_the_order_of_the_genes() {
-        assert_eq!(falling(&[1.0, 3.0, 1.0 + 1e-15, 2.0, 1.0]), [1, 3, 0, 2, 4]);
-        assert!(falling(&[]).is_empty());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Choosing genes by their dispersion, variance / mean, among genes of similar mean.
 
+use super::ties::{falling, largest};
 use super::{BatchMoments, VariableGenes};
 use crate::cells::Column;
 use crate::preprocess::gene_moments::GeneMoments;
@@ -37,16 +38,6 @@ fn statistics(found: Dispersions) -> Vec<(&'static str, Column)> {
     ]
 }
 
-/// Whether each value is among the `n_top` largest; ties at the limit are all in, NaN is out.
-fn largest(values: &[f64], n_top: usize) -> Vec<bool> {
-    let mut ranked: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-    ranked.sort_by(|a, b| b.total_cmp(a));
-    match ranked.get(n_top.min(ranked.len()).wrapping_sub(1)) {
-        Some(&limit) => values.iter().map(|&value| value >= limit).collect(),
-        None => vec![false; values.len()],
-    }
-}
-
 /// Each batch by itself, over the genes that it expresses, then put together as scanpy does: numbers are averaged, with 0 for
 /// genes that a batch does not express.
 fn across(batches: &[GeneMoments], n_top: usize, of: impl Fn(&GeneMoments) -> Dispersions) -> VariableGenes {
@@ -67,9 +58,9 @@ fn across(batches: &[GeneMoments], n_top: usize, of: impl Fn(&GeneMoments) -> Di
     }
     let [means, dispersions, normalized] = sums.map(|sums| sums.into_iter().map(Average::mean).collect::<Vec<f64>>());
     // Genes that vary in no batch have no place; among equals, the first in the file comes first.
-    let varies = |gene: usize| !normalized[gene].is_nan() && batches.iter().any(|b| b.n_expressing_of(gene) > 0);
-    let mut ranked: Vec<usize> = (0..n_genes).filter(|&gene| varies(gene)).collect();
-    ranked.sort_by(|&a, &b| n_batches[b].cmp(&n_batches[a]).then(normalized[b].total_cmp(&normalized[a])));
+    let mut ranked = falling(&normalized);
+    ranked.retain(|&gene| batches.iter().any(|batch| batch.n_expressing_of(gene) > 0));
+    ranked.sort_by_key(|&gene| std::cmp::Reverse(n_batches[gene]));
     let mut is_variable = vec![false; n_genes];
     ranked.iter().take(n_top).for_each(|&gene| is_variable[gene] = true);
     let in_all = n_batches.iter().map(|&n| n as usize == batches.len()).collect();

@@ -9,6 +9,7 @@ mod clipped;
 mod dispersion;
 mod loess;
 mod seurat;
+mod ties;
 
 pub use batches::{BatchMoments, Batches};
 pub use clipped::ClippedSums;
@@ -90,7 +91,7 @@ impl BatchMoments {
     /// those that were chosen in most batches, among these those with the largest mean of normalised dispersions.
     ///
     /// # Errors
-    /// Those of [`loess`], for `seurat_v3`.
+    /// Those of [`loess()`], for `seurat_v3`.
     pub fn search(&self, n_top: usize) -> Result<Search> {
         Ok(match self.flavor {
             Flavor::Seurat => Search::Found(dispersion::choose(self, n_top, seurat::dispersions)),
