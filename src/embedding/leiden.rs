@@ -42,8 +42,8 @@ pub fn leiden(graph: &FuzzyGraph, params: &LeidenParams) -> Result<(Vec<usize>, 
         return refuse("n_starts", 0, "it must be above zero");
     }
     let failed = |source: leiden_rs::LeidenError| Error::backend("Leiden clustering", source.to_string());
-    let mut builder = GraphDataBuilder::new(graph.n_points);
-    for &(first, second, weight) in &graph.edges {
+    let mut builder = GraphDataBuilder::new(graph.n_points());
+    for (first, second, weight) in graph.edges() {
         builder.add_edge(first, second, f64::from(weight)).map_err(failed)?;
     }
     let data = builder.build().map_err(failed)?;
@@ -103,7 +103,7 @@ mod tests {
             }
         }
         edges.push((0, n, 1.0));
-        FuzzyGraph { n_points: 2 * n, edges }
+        FuzzyGraph::from_edges(2 * n, &edges)
     }
 
     #[test]
