@@ -106,13 +106,7 @@ impl Asking {
     }
 
     /// What the points of the block have found, nearest first, each as many as are wanted (or were offered).
-    pub fn neighbors(
-        self,
-        placed: &Placed,
-        points: ArrayView2<f32>,
-        block: &[u32],
-        n_wanted: usize,
-    ) -> Vec<Neighbor> {
+    pub fn neighbors(self, placed: &Placed, points: ArrayView2<f32>, block: &[u32], n_wanted: usize) -> Vec<Neighbor> {
         let mut all = Vec::with_capacity(block.len() * n_wanted);
         for (nearest, &position) in self.nearest.into_iter().zip(block) {
             let point = points.row(position as usize);
@@ -123,8 +117,7 @@ impl Asking {
                     _ => point.iter().zip(other_point).map(|(a, b)| (a - b) * (a - b)).sum(),
                 }
             };
-            let mut found: Vec<Neighbor> =
-                nearest.positions().map(|other| (other, distance(other).sqrt())).collect();
+            let mut found: Vec<Neighbor> = nearest.positions().map(|other| (other, distance(other).sqrt())).collect();
             found.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
             all.extend(found.into_iter().take(n_wanted));
         }
@@ -184,9 +177,8 @@ fn origin(points: ArrayView2<f32>) -> Array1<f32> {
     let Some(mean) = points.mean_axis(Axis(0)).filter(|mean| mean.iter().all(|value| value.is_finite())) else {
         return Array1::zeros(points.ncols());
     };
-    let squares = points.outer_iter().map(|point| {
-        point.iter().zip(&mean).map(|(x, c)| f64::from(x - c).powi(2)).sum::<f64>()
-    });
+    let squares =
+        points.outer_iter().map(|point| point.iter().zip(&mean).map(|(x, c)| f64::from(x - c).powi(2)).sum::<f64>());
     let spread = (squares.sum::<f64>() / points.len() as f64).sqrt() as f32;
     if !(spread > 0.0 && spread.is_finite()) {
         return mean;

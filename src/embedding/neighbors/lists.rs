@@ -79,8 +79,11 @@ impl<'a> Lists<'a> {
     /// The nearest of every point among the points of its `n_probed` nearest lists, for one point of `order` after the other.
     pub fn search(&self, n_probed: usize, n_wanted: usize) -> Vec<Neighbor> {
         let centroids = Placed::all(self.centroids.view());
-        let found: Vec<Vec<Neighbor>> =
-            self.order.par_chunks(BLOCK).map(|block| self.search_block(block, &centroids, n_probed, n_wanted)).collect();
+        let found: Vec<Vec<Neighbor>> = self
+            .order
+            .par_chunks(BLOCK)
+            .map(|block| self.search_block(block, &centroids, n_probed, n_wanted))
+            .collect();
         found.concat()
     }
 

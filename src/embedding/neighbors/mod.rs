@@ -150,8 +150,7 @@ fn check(needed: usize, got: usize) -> Result<()> {
 
 /// Neighbours found one point after the other, `each` of them for the points at `positions`.
 fn arranged(positions: &[u32], found: &[Neighbor], each: usize) -> Neighbors {
-    let (mut indices, mut distances) =
-        (Array2::zeros((positions.len(), each)), Array2::zeros((positions.len(), each)));
+    let (mut indices, mut distances) = (Array2::zeros((positions.len(), each)), Array2::zeros((positions.len(), each)));
     for (&position, found) in positions.iter().zip(found.chunks_exact(each)) {
         for (place, &(other, distance)) in found.iter().enumerate() {
             indices[[position as usize, place]] = other as usize;

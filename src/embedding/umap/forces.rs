@@ -74,7 +74,8 @@ impl Forces {
             let squared = (gap[0] * gap[0] + gap[1] * gap[1]).max(1e-12);
             let power = power(squared, self.b);
             let draws = lane % LANES < PULLS;
-            let (above, least) = if draws { (-2.0 * self.a * self.b * power, 0.0) } else { (2.0 * self.b, LEAST as f32) };
+            let (above, least) =
+                if draws { (-2.0 * self.a * self.b * power, 0.0) } else { (2.0 * self.b, LEAST as f32) };
             let strength = acting.taken[lane] * above / ((least + squared) * (1.0 + self.a * power));
             x[lane] = (strength * gap[0]).clamp(-FURTHEST, FURTHEST);
             y[lane] = (strength * gap[1]).clamp(-FURTHEST, FURTHEST);
@@ -142,7 +143,10 @@ mod tests {
                 acting.push(1, 3, [0.0, 0.0]);
                 let [drawn, driven] = forces.moved([[x, 0.0], [0.0, x]], &acting, 1.0);
                 let expected = slope(&|x| near(x).ln(), f64::from(x));
-                assert!((f64::from(drawn[0] - x) - expected).abs() < 2e-3 && drawn[1] == 0.0, "{x}: {drawn:?} {expected}");
+                assert!(
+                    (f64::from(drawn[0] - x) - expected).abs() < 2e-3 && drawn[1] == 0.0,
+                    "{x}: {drawn:?} {expected}"
+                );
                 // The published gradient leaves out what 0.001 adds to the squared distance.
                 let expected = slope(&|x| (1.0 - near(x)).ln(), f64::from(x)).min(4.0);
                 let found = f64::from(driven[1] - x);
