@@ -34,9 +34,18 @@ impl Source {
         Ok(source)
     }
 
-    /// Takes a note of a slot that is left out or changed.
+    /// Takes a note of a slot that is left out or changed; what was noted before is not noted again.
     pub(super) fn note(&self, slot: &str, text: &str) {
-        self.notes.borrow_mut().push(format!("`{slot}` {text}"));
+        let note = format!("`{slot}` {text}");
+        let mut notes = self.notes.borrow_mut();
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    /// A copy of the notes taken so far.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.notes.borrow().clone()
     }
 
     /// The notes taken so far.
