@@ -154,6 +154,44 @@ mod tests {
     }
 
     #[test]
+    fn clusters_are_connected_and_alike_for_any_number_of_threads() {
+        // A ring of points with chords that thin out: many partitions of nearly the same modularity.
+        let n = 900;
+        let chords = [1, 2, 3, 7, 19].map(|step| (0..n).map(move |i| (i, (i + step) % n, 1.0 / step as f32)));
+        let edges: Vec<(usize, usize, f32)> = chords.into_iter().flatten().collect();
+        let graph = FuzzyGraph::from_edges(n, &edges);
+        let found = leiden(&graph, &LeidenParams::default()).unwrap();
+        for n_threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            assert_eq!(pool.install(|| leiden(&graph, &LeidenParams::default()).unwrap()), found);
+        }
+        let (labels, quality) = found;
+        assert!(quality > 0.7, "{quality}");
+        let mut is_reached = vec![false; n];
+        for label in 0..=labels.iter().copied().max().unwrap() {
+            let first = labels.iter().position(|&other| other == label).unwrap();
+            let mut waiting = vec![first];
+            is_reached[first] = true;
+            while let Some(point) = waiting.pop() {
+                for &other in graph.row(point).0 {
+                    let other = other as usize;
+                    if labels[other] == label && !is_reached[other] {
+                        is_reached[other] = true;
+                        waiting.push(other);
+                    }
+                }
+            }
+        }
+        assert!(is_reached.iter().all(|&is_reached| is_reached));
+    }
+
+    #[test]
+    fn points_without_edges_are_alone() {
+        let (labels, quality) = leiden(&FuzzyGraph::from_edges(3, &[]), &LeidenParams::default()).unwrap();
+        assert_eq!((labels, quality), (vec![0, 1, 2], 0.0));
+    }
+
+    #[test]
     fn the_largest_cluster_is_number_zero() {
         assert_eq!(by_size(&[1, 0, 0, 2, 2, 2]), [2, 1, 1, 0, 0, 0]);
     }

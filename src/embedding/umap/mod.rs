@@ -138,7 +138,10 @@ mod tests {
         let graph = FuzzyGraph::new(&Neighbors::exact(points.view(), 15).unwrap());
         let params = UmapParams::default();
         let map = umap(&graph, points.view(), &params).unwrap();
-        assert_eq!(map, umap(&graph, points.view(), &params).unwrap());
+        for n_threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            assert_eq!(map, pool.install(|| umap(&graph, points.view(), &params).unwrap()));
+        }
         // The nearest point on the map is of the same blob.
         let nearest = Neighbors::exact(map.view(), 2).unwrap().indices;
         assert!(nearest.column(0).iter().enumerate().all(|(row, other)| row % 4 == other % 4));

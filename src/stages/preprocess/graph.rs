@@ -98,5 +98,5 @@ fn pairs(graph: &FuzzyGraph) -> SparseMatrix {
         let (others, weights) = graph.row(point);
         others.iter().copied().zip(weights.iter().copied()).collect()
     });
-    SparseMatrix::from_rows(graph.n_points(), rows.collect::<Vec<_>>())
+    SparseMatrix::from_rows(graph.n_points(), rows)
 }
