@@ -1,7 +1,7 @@
 //! Clusters of cells by the Leiden algorithm.
 //!
-//! The crate leiden-rs takes ten times as long on a hundred thousand cells, and adds weights in an order that depends on the
-//! threads; the algorithm itself is short.
+//! The crate leiden-rs takes four times as long on a hundred thousand cells, and sums weights up in an order that the threads
+//! decide; the algorithm itself is short.
 
 mod network;
 mod moves;
