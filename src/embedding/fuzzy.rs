@@ -88,8 +88,7 @@ impl FuzzyGraph {
             }
             (ends, rows)
         };
-        let blocks: Vec<(Vec<usize>, Vec<(u32, f32)>)> =
-            (0..n_points.div_ceil(BLOCK)).into_par_iter().map(rows_of).collect();
+        let blocks: Vec<_> = (0..n_points.div_ceil(BLOCK)).into_par_iter().map(rows_of).collect();
         let n_stored = blocks.iter().map(|(_, rows)| rows.len()).sum();
         let mut starts = Vec::with_capacity(n_points + 1);
         let (mut others, mut weights) = (Vec::with_capacity(n_stored), Vec::with_capacity(n_stored));

@@ -61,10 +61,8 @@ pub(super) fn improve(network: &Network, labels: &mut [usize], costs: Costs, rng
             }
         }
         // To be alone costs nothing and gains nothing.
-        if 0.0 > most && sizes[own] > 1 {
-            if let Some(&label) = empty.last() {
-                best = label;
-            }
+        if most < 0.0 && sizes[own] > 1 {
+            best = empty.last().copied().unwrap_or(best);
         }
         totals[best] += degree;
         if best != own {

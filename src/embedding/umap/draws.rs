@@ -26,7 +26,7 @@ impl Draws {
     pub fn below(&mut self, n: usize) -> usize {
         self.state = self.state.wrapping_add(STEP);
         let high = mixed(self.state) >> 32;
-        (high * n as u64 >> 32) as usize
+        ((high * n as u64) >> 32) as usize
     }
 }
 
