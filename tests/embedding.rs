@@ -40,7 +40,7 @@ fn the_neighbour_graph_is_that_of_scanpy() {
             distances[[row, other]] -= f64::from(distance);
         }
     }
-    for &(first, second, weight) in &graph.edges {
+    for (first, second, weight) in graph.edges() {
         connectivities[[first, second]] -= f64::from(weight);
         connectivities[[second, first]] -= f64::from(weight);
     }

@@ -1,9 +1,7 @@
-//! The curve that says how near two points of the map belong together, and the forces that follow from it.
+//! The curve that says how near two points of the map belong together.
 
-/// No force moves a point further than this in one step, along each axis.
-const FURTHEST: f64 = 4.0;
 /// Keeps the force between points that lie on each other finite.
-const LEAST: f64 = 0.001;
+pub(super) const LEAST: f64 = 0.001;
 
 /// 1/(1 + a d^2b) of the distance d on the map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,32 +49,6 @@ impl Curve {
     pub(super) fn parameters(self) -> (f64, f64) {
         (self.a, self.b)
     }
-
-    /// What draws a point at `here` towards a neighbour: the gradient of log 1/(1 + a d^2b).
-    pub(super) fn pull(self, here: [f64; 2], other: [f64; 2]) -> [f64; 2] {
-        let (gap, squared) = gap(here, other);
-        if squared == 0.0 {
-            return [0.0; 2];
-        }
-        let power = squared.powf(self.b);
-        let strength = -2.0 * self.a * self.b * power / squared / (1.0 + self.a * power);
-        gap.map(|gap| (strength * gap).clamp(-FURTHEST, FURTHEST))
-    }
-
-    /// What drives it away from any other point: the gradient of log(1 − 1/(1 + a d^2b)).
-    pub(super) fn push(self, here: [f64; 2], other: [f64; 2]) -> [f64; 2] {
-        let (gap, squared) = gap(here, other);
-        if squared == 0.0 {
-            return [0.0; 2];
-        }
-        let strength = 2.0 * self.b / ((LEAST + squared) * (1.0 + self.a * squared.powf(self.b)));
-        gap.map(|gap| (strength * gap).clamp(-FURTHEST, FURTHEST))
-    }
-}
-
-fn gap(here: [f64; 2], other: [f64; 2]) -> ([f64; 2], f64) {
-    let gap = [here[0] - other[0], here[1] - other[1]];
-    (gap, gap[0] * gap[0] + gap[1] * gap[1])
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! Uniform manifold approximation and projection: a map of cells in the plane, to be looked at.
 
 mod curve;
+mod forces;
+mod draws;
+mod layout;
 mod transform;
 
 use ndarray::{Array2, ArrayView2, Axis};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use self::curve::Curve;
+use self::forces::Forces;
 use super::fuzzy::FuzzyGraph;
 use super::neighbors::Neighbors;
 use crate::{Error, Result};
@@ -57,7 +61,7 @@ pub struct Umap {
     map: Array2<f32>,
     n_neighbors: usize,
     params: UmapParams,
-    curve: Curve,
+    forces: Forces,
 }
 
 impl Umap {
@@ -70,8 +74,8 @@ impl Umap {
     pub fn fit(points: Array2<f32>, n_neighbors: usize, params: UmapParams) -> Result<Self> {
         let graph = FuzzyGraph::new(&Neighbors::exact(points.view(), n_neighbors)?);
         let map = umap(&graph, points.view(), &params)?;
-        let curve = Curve::fit(params.min_dist, params.spread);
-        Ok(Self { points, map, n_neighbors, params, curve })
+        let forces = Forces::new(Curve::fit(params.min_dist, params.spread));
+        Ok(Self { points, map, n_neighbors, params, forces })
     }
 
     /// Where the fitted points lie: (n_points, 2).
@@ -83,15 +87,15 @@ impl Umap {
 /// Lays the graph out in the plane: (n_points, 2).
 ///
 /// Stochastic gradient descent on the fuzzy cross entropy between the graph and 1/(1 + a d^2b), with negative sampling
-/// (McInnes, Healy & Melville 2018, arXiv 1802.03426, algorithm 5), from the two widest columns of `points`. One
-/// thread, so that the same seed gives the same map.
+/// (McInnes, Healy & Melville 2018, arXiv 1802.03426, algorithm 5), from the two widest columns of `points`. The same
+/// seed gives the same map with any number of threads.
 ///
 /// **Shapes** `points`: (n_points, n_dims), usually principal components.
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] if graph and points differ in number, or the points have fewer than two columns.
 pub fn umap(graph: &FuzzyGraph, points: ArrayView2<f32>, params: &UmapParams) -> Result<Array2<f32>> {
-    let n_points = graph.n_points;
+    let n_points = graph.n_points();
     if points.nrows() != n_points || points.ncols() < 2 {
         return Err(Error::ShapeMismatch {
             what: "points of the map".into(),
@@ -99,45 +103,14 @@ pub fn umap(graph: &FuzzyGraph, points: ArrayView2<f32>, params: &UmapParams) ->
             got: format!("{} × {}", points.nrows(), points.ncols()),
         });
     }
-    let curve = Curve::fit(params.min_dist, params.spread);
-    let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
-    let mut map = start(points, &mut rng);
-    let greatest = graph.edges.iter().map(|edge| edge.2).fold(0.0_f32, f32::max);
-    let threshold = greatest / params.n_epochs as f32;
-    let edges: Vec<(usize, usize, f64)> = graph
-        .edges
-        .iter()
-        .filter(|edge| edge.2 >= threshold)
-        .flat_map(|&(i, j, weight)| [(i, j, weight), (j, i, weight)])
-        .map(|(i, j, weight)| (i, j, f64::from(greatest / weight)))
-        .collect();
-    let mut due: Vec<f64> = edges.iter().map(|edge| edge.2).collect();
-    for epoch in 0..params.n_epochs {
-        let rate = 1.0 - epoch as f64 / params.n_epochs as f64;
-        for (&(i, j, period), due) in edges.iter().zip(&mut due) {
-            if *due > (epoch + 1) as f64 {
-                continue;
-            }
-            *due += period;
-            let pull = curve.pull(map[i], map[j]);
-            for axis in 0..2 {
-                map[i][axis] += rate * pull[axis];
-                map[j][axis] -= rate * pull[axis];
-            }
-            for _ in 0..params.n_negative {
-                let other = rng.random_range(0..n_points);
-                if other != i {
-                    let push = curve.push(map[i], map[other]);
-                    (0..2).for_each(|axis| map[i][axis] += rate * push[axis]);
-                }
-            }
-        }
-    }
-    Ok(Array2::from_shape_fn((n_points, 2), |(row, axis)| map[row][axis] as f32))
+    let mut map = start(points, &mut ChaCha8Rng::seed_from_u64(params.seed));
+    let forces = Forces::new(Curve::fit(params.min_dist, params.spread));
+    layout::descend(&mut map, graph, &forces, params);
+    Ok(Array2::from_shape_fn((n_points, 2), |(row, axis)| map[row][axis]))
 }
 
 /// The two columns of greatest variance, scaled to ±10, with a little noise so that no two points coincide.
-fn start(points: ArrayView2<f32>, rng: &mut ChaCha8Rng) -> Vec<[f64; 2]> {
+fn start(points: ArrayView2<f32>, rng: &mut ChaCha8Rng) -> Vec<[f32; 2]> {
     let variances = points.mapv(f64::from).var_axis(Axis(0), 0.0);
     let mut columns: Vec<usize> = (0..points.ncols()).collect();
     columns.sort_by(|&i, &j| variances[j].total_cmp(&variances[i]).then(i.cmp(&j)));
@@ -147,7 +120,7 @@ fn start(points: ArrayView2<f32>, rng: &mut ChaCha8Rng) -> Vec<[f64; 2]> {
         let draw: f64 = StandardNormal.sample(rng);
         1e-4 * draw
     };
-    chosen.rows().into_iter().map(|row| [0, 1].map(|axis| 10.0 * row[axis] / greatest + noise())).collect()
+    chosen.rows().into_iter().map(|row| [0, 1].map(|axis| (10.0 * row[axis] / greatest + noise()) as f32)).collect()
 }
 
 #[cfg(test)]
@@ -165,7 +138,10 @@ mod tests {
         let graph = FuzzyGraph::new(&Neighbors::exact(points.view(), 15).unwrap());
         let params = UmapParams::default();
         let map = umap(&graph, points.view(), &params).unwrap();
-        assert_eq!(map, umap(&graph, points.view(), &params).unwrap());
+        for n_threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            assert_eq!(map, pool.install(|| umap(&graph, points.view(), &params).unwrap()));
+        }
         // The nearest point on the map is of the same blob.
         let nearest = Neighbors::exact(map.view(), 2).unwrap().indices;
         assert!(nearest.column(0).iter().enumerate().all(|(row, other)| row % 4 == other % 4));

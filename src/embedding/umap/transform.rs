@@ -1,11 +1,12 @@
 //! Places for points that a map was not made of.
 
 use ndarray::{Array2, ArrayView2};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::Umap;
+use super::draws::Draws;
+use super::forces::{Acting, POINTS, PUSHES};
+use super::layout::{frequency, is_due};
 use crate::Result;
 use crate::embedding::fuzzy;
 use crate::embedding::neighbors::Neighbors;
@@ -14,7 +15,7 @@ use crate::numbers::fnv;
 /// Passes over the neighbours of a new point, a tenth of what a map usually takes: its place is nearly known beforehand.
 const N_EPOCHS: usize = 30;
 /// First steps are this part of those of a map.
-const RATE: f64 = 0.25;
+const RATE: f32 = 0.25;
 
 impl Umap {
     /// Places points among the fitted ones, which stay where they are: (n_new, n_dims) → (n_new, 2).
@@ -28,49 +29,52 @@ impl Umap {
     pub fn transform(&self, points: ArrayView2<f32>) -> Result<Array2<f32>> {
         let neighbors = Neighbors::among(points, self.points.view(), self.n_neighbors)?;
         let place = |row: usize| {
-            let others: Vec<[f64; 2]> = neighbors.indices.row(row).iter().map(|&other| self.at(other)).collect();
+            let others: Vec<[f32; 2]> = neighbors.indices.row(row).iter().map(|&other| self.at(other)).collect();
             let distances: Vec<f64> = neighbors.distances.row(row).iter().map(|&d| f64::from(d)).collect();
             let weights = fuzzy::memberships(&distances);
             let bytes = points.row(row).into_iter().flat_map(|value| value.to_bits().to_le_bytes());
-            let mut rng = ChaCha8Rng::seed_from_u64(self.params.seed ^ fnv(0, bytes));
-            self.settle(&others, &weights, &mut rng)
+            self.settle(&others, &weights, &mut Draws::new(self.params.seed, fnv(0, bytes)))
         };
-        let places: Vec<[f64; 2]> = (0..points.nrows()).into_par_iter().map(place).collect();
-        Ok(Array2::from_shape_fn((places.len(), 2), |(row, axis)| places[row][axis] as f32))
+        let places: Vec<[f32; 2]> = (0..points.nrows()).into_par_iter().map(place).collect();
+        Ok(Array2::from_shape_fn((places.len(), 2), |(row, axis)| places[row][axis]))
     }
 
-    fn settle(&self, others: &[[f64; 2]], weights: &[f64], rng: &mut ChaCha8Rng) -> [f64; 2] {
+    fn settle(&self, others: &[[f32; 2]], weights: &[f64], draws: &mut Draws) -> [f32; 2] {
         let (total, greatest) = weights.iter().fold((0.0, 0.0_f64), |(sum, most), &w| (sum + w, most.max(w)));
-        let mean = |axis: usize| others.iter().zip(weights).map(|(other, w)| w * other[axis]).sum::<f64>() / total;
-        let mut here = [mean(0), mean(1)];
-        let periods: Vec<f64> = weights.iter().map(|weight| greatest / weight).collect();
-        let mut due = periods.clone();
+        let mean = |axis: usize| others.iter().zip(weights).map(|(other, w)| w * f64::from(other[axis])).sum::<f64>();
+        let mut here = [0, 1].map(|axis| (mean(axis) / total) as f32);
+        let n_rounds = self.params.n_negative.div_ceil(PUSHES).max(1);
         for epoch in 0..N_EPOCHS {
-            let rate = RATE * (1.0 - epoch as f64 / N_EPOCHS as f64);
-            for ((other, period), due) in others.iter().zip(&periods).zip(&mut due) {
-                if *due > (epoch + 1) as f64 {
+            let rate = RATE * (1.0 - epoch as f32 / N_EPOCHS as f32);
+            for (&other, weight) in others.iter().zip(weights) {
+                if !is_due(epoch, frequency((weight / greatest) as f32)) {
                     continue;
                 }
-                *due += period;
-                let pull = self.curve.pull(here, *other);
-                (0..2).for_each(|axis| here[axis] += rate * pull[axis]);
-                for _ in 0..self.params.n_negative {
-                    let push = self.curve.push(here, self.at(rng.random_range(0..self.map.nrows())));
-                    (0..2).for_each(|axis| here[axis] += rate * push[axis]);
+                for round in 0..n_rounds {
+                    let mut acting = Acting::nobody();
+                    if round == 0 {
+                        acting.pull(0, 0, other);
+                    }
+                    for push in 0..(self.params.n_negative - round * PUSHES).min(PUSHES) {
+                        acting.push(0, push, self.at(draws.below(self.map.nrows())));
+                    }
+                    here = self.forces.moved([here; POINTS], &acting, rate)[0];
                 }
             }
         }
         here
     }
 
-    fn at(&self, point: usize) -> [f64; 2] {
-        [0, 1].map(|axis| f64::from(self.map[[point, axis]]))
+    fn at(&self, point: usize) -> [f32; 2] {
+        [self.map[[point, 0]], self.map[[point, 1]]]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use ndarray::{Axis, s};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;

@@ -17,14 +17,17 @@ const POINTS: &str = "X_pca";
 /// Writes what is asked for; clusters and map bring the neighbours along, as they are made from them.
 ///
 /// # Errors
-/// Those of [`Neighbors::exact`], [`leiden`] and [`umap`].
+/// Those of [`Neighbors::find`], [`leiden`] and [`umap`].
 pub(super) fn annotate(cells: &mut Cells, params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<()> {
     if !(params.neighbors || params.leiden || params.umap) {
         return Ok(());
     }
     let points = cells.obsm[POINTS].clone();
     say(&format!("finding {} neighbours of {} cells", params.n_neighbors, points.nrows()));
-    let neighbors = Neighbors::exact(points.view(), params.n_neighbors)?;
+    let (neighbors, recall) = Neighbors::find(points.view(), params.n_neighbors, params.seed)?;
+    if let Some(recall) = recall {
+        say(&format!("the search is approximate: it found {:.1} % of the neighbours of 512 cells", 100.0 * recall));
+    }
     let graph = FuzzyGraph::new(&neighbors);
     let n = points.nrows();
     set_pairs(cells, "distances", distances(&neighbors), say);
@@ -40,7 +43,7 @@ pub(super) fn annotate(cells: &mut Cells, params: &PreprocessParams, say: &dyn F
     let entry = keys.into_iter().chain([("params".to_owned(), told)]).collect();
     cells.uns.insert("neighbors".into(), Value::Map(entry));
     if params.leiden {
-        let choices = LeidenParams { resolution: params.resolution, seed: params.seed, ..LeidenParams::default() };
+        let choices = LeidenParams { resolution: params.resolution, seed: params.seed, ..LeidenParams::for_points(n) };
         let (labels, modularity) = leiden(&graph, &choices)?;
         let n_clusters = labels.iter().max().map_or(0, |most| most + 1);
         say(&format!("Leiden: {n_clusters} clusters at resolution {}, modularity {modularity:.4}", params.resolution));
@@ -91,11 +94,9 @@ fn distances(neighbors: &Neighbors) -> SparseMatrix {
 
 /// The weights of the graph, both ways: (n_cells, n_cells).
 fn pairs(graph: &FuzzyGraph) -> SparseMatrix {
-    let mut rows = vec![Vec::new(); graph.n_points];
-    for &(first, second, weight) in &graph.edges {
-        rows[first].push((second as u32, weight));
-        rows[second].push((first as u32, weight));
-    }
-    rows.iter_mut().for_each(|row| row.sort_unstable_by_key(|&(other, _)| other));
-    SparseMatrix::from_rows(graph.n_points, rows)
+    let rows = (0..graph.n_points()).map(|point| {
+        let (others, weights) = graph.row(point);
+        others.iter().copied().zip(weights.iter().copied()).collect()
+    });
+    SparseMatrix::from_rows(graph.n_points(), rows)
 }
