@@ -10,6 +10,7 @@ use scflow::io::{atomic, h5ad};
 
 mod broken;
 mod encodings;
+mod mutated;
 mod parts;
 mod real;
 

@@ -24,7 +24,7 @@ const MOST_COMPRESSION: u64 = 2048;
 
 /// The elements of an array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Elements {
+pub(in crate::io) enum Elements {
     Texts(Vec<String>),
     Floats(Vec<f64>),
     Integers(Vec<i64>),
@@ -32,7 +32,7 @@ pub(super) enum Elements {
 }
 
 impl Elements {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::io) fn len(&self) -> usize {
         match self {
             Self::Texts(values) => values.len(),
             Self::Floats(values) => values.len(),
@@ -42,7 +42,7 @@ impl Elements {
     }
 
     /// The elements as text; a fraction or exponent marks a floating-point number, as in Python.
-    pub(super) fn into_texts(self) -> Vec<String> {
+    pub(in crate::io) fn into_texts(self) -> Vec<String> {
         match self {
             Self::Texts(values) => values,
             Self::Floats(values) => values.iter().map(|value| format!("{value:?}")).collect(),
@@ -53,7 +53,7 @@ impl Elements {
 }
 
 /// The type of the elements, as the library describes it; `None` for types without a counterpart here.
-pub(super) fn descriptor(source: &Source, slot: &str, container: &Container) -> Result<Option<TypeDescriptor>> {
+pub(in crate::io) fn descriptor(source: &Source, slot: &str, container: &Container) -> Result<Option<TypeDescriptor>> {
     let dtype = container.dtype().map_err(source.hdf5(slot))?;
     // Half and long floats have no descriptor but are converted by the library.
     let class = hdf5::sync::sync(|| unsafe { H5Tget_class(dtype.id()) });
@@ -67,7 +67,7 @@ pub(super) fn descriptor(source: &Source, slot: &str, container: &Container) -> 
 ///
 /// # Errors
 /// [`Error::InvalidFile`] if the data cannot be read or hold text that is not UTF-8.
-pub(super) fn elements(source: &Source, slot: &str, container: &Container) -> Result<Option<Elements>> {
+pub(in crate::io) fn elements(source: &Source, slot: &str, container: &Container) -> Result<Option<Elements>> {
     let Some(descriptor) = descriptor(source, slot, container)? else {
         source.note(slot, "has an element type that is not understood; left out");
         return Ok(None);
@@ -94,7 +94,7 @@ pub(super) fn elements(source: &Source, slot: &str, container: &Container) -> Re
 }
 
 /// Reads all elements in the memory layout of `descriptor`, which must hold no pointers.
-pub(super) fn bytes(
+pub(in crate::io) fn bytes(
     source: &Source,
     slot: &str,
     container: &Container,
@@ -125,7 +125,7 @@ pub(super) fn bytes(
 }
 
 /// Turns the bytes of each element into values; `None`, with a note, if the type has no counterpart here.
-pub(super) fn decode<'a>(
+pub(in crate::io) fn decode<'a>(
     source: &Source,
     slot: &str,
     descriptor: &TypeDescriptor,
@@ -215,7 +215,7 @@ fn utf8(source: &Source, slot: &str, texts: Vec<Vec<u8>>) -> Result<Vec<String>>
 ///
 /// # Errors
 /// [`Error::InvalidFile`].
-pub(super) fn check_size(source: &Source, slot: &str, container: &Container) -> Result<usize> {
+pub(in crate::io) fn check_size(source: &Source, slot: &str, container: &Container) -> Result<usize> {
     let shape = container.get_shape().map_err(source.hdf5(slot))?;
     let width = container.dtype().map_err(source.hdf5(slot))?.size() as u64;
     let n_bytes = shape.iter().try_fold(width, |n, &length| n.checked_mul(length as u64));
