@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cells::{Annotations, Cells};
+use crate::cells::{Annotations, Cells, SparseMatrix};
 use crate::error::refuse;
 use crate::io::tenx::{Choice, Names, Tenx};
 use crate::io::{atomic, h5ad};
@@ -80,7 +80,7 @@ fn import_counts(mut counts: Tenx, params: &ImportParams, say: &dyn Fn(&str)) ->
     let (chosen, var) = counts.features.choose(&choice, say)?;
     let barcodes = counts.barcodes.clone();
     say(&format!("{} cells × {} genes", barcodes.len(), var.index.len()));
-    let outline = Cells { var, ..Cells::default() };
+    let outline = Cells { x: SparseMatrix::from_rows(var.index.len(), []), var, ..Cells::default() };
     loop {
         let is_written = counts.blocks(&chosen, |blocks| {
             let mut names = barcodes.iter();

@@ -63,8 +63,11 @@ fn objects(group: &Group, path: &str, found: &mut Vec<String>) {
     }
 }
 
+/// A change of a file at an object, with its name.
+type Change = (&'static str, fn(&File, &str));
+
 /// What is done to an object.
-const CHANGES: [(&str, fn(&File, &str)); 9] = [
+const CHANGES: [Change; 9] = [
     ("absent", |file, path| file.unlink(path).unwrap()),
     ("text", |file, path| {
         file.unlink(path).unwrap();
@@ -112,8 +115,11 @@ const CHANGES: [(&str, fn(&File, &str)); 9] = [
     }),
 ];
 
+/// A change of a file.
+type Edit = fn(&File);
+
 /// Matrices that contradict themselves.
-const MATRICES: [(&str, fn(&File)); 12] = [
+const MATRICES: [(&str, Edit); 12] = [
     ("outside", |file| put(file, "X/indices", &[6], &[0_i32, 3, 1, 0, 1, 2])),
     ("negative", |file| put(file, "X/indices", &[6], &[0_i32, -2, 1, 0, 1, 2])),
     ("unsorted", |file| put(file, "X/indices", &[6], &[2_i32, 0, 1, 2, 1, 0])),
@@ -171,7 +177,7 @@ fn mutate(folder: &Path) -> usize {
         }
         if kind == "rows" || kind == "compound" {
             let mut paths = Vec::new();
-            std::fs::write(&folder.join("walk"), &good).unwrap();
+            std::fs::write(folder.join("walk"), &good).unwrap();
             objects(&File::open(folder.join("walk")).unwrap(), "", &mut paths);
             std::fs::remove_file(folder.join("walk")).unwrap();
             for (number, path) in paths.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Heaps of texts that the HDF5 library would never come back from.
 //!
 //! In a global heap, an object that takes no bytes at all leads the library (up to version 2.2) into a loop without an end
-//! (`H5HG__cache_heap_deserialize`). Such a heap is looked for before the library sees the file.
+//! (`H5HG__cache_heap_deserialize`), and a heap that is longer than the file takes memory for all that it claims. Such heaps
+//! are looked for before the library sees the file.
 
 use std::path::Path;
 
@@ -27,7 +28,11 @@ pub(super) fn check(path: &Path, n_bytes: u64) -> Result<()> {
     }
     let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     match is_endless(&bytes) {
-        true => Err(failure::damaged(path, "/", "holds a heap of texts with an object that takes no bytes")),
+        true => Err(failure::damaged(
+            path,
+            "/",
+            "holds a heap of texts that is longer than the file or has an object of no bytes",
+        )),
         false => Ok(()),
     }
 }
@@ -44,7 +49,7 @@ fn is_endless(bytes: &[u8]) -> bool {
     false
 }
 
-/// True if one of the objects of a heap takes no bytes, as the library reckons.
+/// True if one of the objects of a heap takes no bytes, as the library reckons, or the heap is longer than the file.
 fn is_endless_heap(bytes: &[u8]) -> bool {
     let number = |at: usize| {
         let mut number = [0; 8];
@@ -54,8 +59,12 @@ fn is_endless_heap(bytes: &[u8]) -> bool {
         })
     };
     let Some(size) = number(8).and_then(|size| usize::try_from(size).ok()) else { return false };
+    // The library takes as much memory as the heap claims, before it looks for the end of the file.
+    if size > bytes.len() {
+        return true;
+    }
     let mut at = HEAD;
-    while at + OBJECT_HEAD <= size.min(bytes.len()) {
+    while at + OBJECT_HEAD <= size {
         let (Some(head), Some(object)) = (number(at), number(at + 8)) else { return false };
         // Free space has the number 0, and its size counts its head.
         let needed = match head & 0xffff {
@@ -95,5 +104,6 @@ mod tests {
         assert!(is_endless(&heap(&[(1, u64::MAX - 15)])));
         assert!(!is_endless(&heap(&[(1, 0), (2, 0), (0, 4000)])));
         assert!(!is_endless(b"GCOL") && !is_endless(b"") && !is_endless(&START));
+        assert!(is_endless(&heap(&[(1, 5), (0, 4000)])[..4000]));
     }
 }

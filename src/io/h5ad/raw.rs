@@ -1,9 +1,11 @@
 //! Elements of any type, read from a data set or an attribute, whatever its encoding on disk.
 
+use std::io::{Read, Seek, SeekFrom};
+
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Datatype};
 use hdf5_sys::h5a::H5Aread;
-use hdf5_sys::h5d::{H5D_layout_t, H5Dget_create_plist, H5Dread};
+use hdf5_sys::h5d::{H5D_layout_t, H5Dget_create_plist, H5Dget_offset, H5Dget_storage_size, H5Dread};
 use hdf5_sys::h5i::H5I_type_t;
 use hdf5_sys::h5p::{H5P_DEFAULT, H5Pclose, H5Pget_chunk, H5Pget_filter2, H5Pget_layout, H5Pget_nfilters};
 use hdf5_sys::h5s::H5S_ALL;
@@ -78,6 +80,7 @@ pub(in crate::io) fn elements(source: &Source, slot: &str, container: &Container
     }
     let size = check_size(source, slot, container)?;
     if matches!(descriptor, TypeDescriptor::VarLenAscii | TypeDescriptor::VarLenUnicode) {
+        check_lengths(source, slot, container, size)?;
         let texts: Vec<Vec<u8>> = if size == 0 {
             Vec::new()
         } else if descriptor == TypeDescriptor::VarLenAscii {
@@ -91,6 +94,34 @@ pub(in crate::io) fn elements(source: &Source, slot: &str, container: &Container
     }
     let bytes = bytes(source, slot, container, &descriptor, size)?;
     decode(source, slot, &descriptor, bytes.chunks_exact(descriptor.size().max(1)))
+}
+
+/// Makes sure that no text of a data set claims to be longer than its file: the library takes the memory before it looks.
+/// Only what lies in one piece is looked at.
+pub(in crate::io) fn check_lengths(source: &Source, slot: &str, container: &Container, size: usize) -> Result<()> {
+    // A length, the address of a heap and a number in it.
+    const REFERENCE: usize = 16;
+    let id = container.id();
+    // The handle is alive for the calls; data that lie in no piece have no offset.
+    let (offset, n_bytes) = match container.id_type() {
+        H5I_type_t::H5I_DATASET => hdf5::sync::sync(|| unsafe { (H5Dget_offset(id), H5Dget_storage_size(id)) }),
+        _ => return Ok(()),
+    };
+    if offset >= source.n_bytes || Some(n_bytes) != (size as u64).checked_mul(REFERENCE as u64) {
+        return Ok(());
+    }
+    let mut references = Vec::new();
+    let read = std::fs::File::open(&source.path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(n_bytes).read_to_end(&mut references)
+    });
+    read.map_err(|error| Error::Io { path: source.path.clone(), source: error })?;
+    let lengths =
+        references.chunks_exact(REFERENCE).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    match lengths.max().filter(|&longest| u64::from(longest) > source.n_bytes) {
+        Some(longest) => Err(source.damaged(slot, format!("claims a text of {longest} bytes, more than the file has"))),
+        None => Ok(()),
+    }
 }
 
 /// Reads all elements in the memory layout of `descriptor`, which must hold no pointers.

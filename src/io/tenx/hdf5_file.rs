@@ -24,6 +24,9 @@ pub(super) struct Counts {
     data: Dataset,
 }
 
+/// Offsets, indices and values.
+type Lists = (Vec<usize>, Dataset, Dataset);
+
 /// Barcodes, features and counts of a file; `None` if it is of another kind.
 pub(super) fn open(path: &Path, genome: Option<&str>) -> Result<Option<(Vec<String>, Features, Counts)>> {
     let source = Source::open_any(path)?;
@@ -39,7 +42,7 @@ pub(super) fn open(path: &Path, genome: Option<&str>) -> Result<Option<(Vec<Stri
         if source.file.link_exists("matrix/features/genome") {
             features.genomes = Some(part.texts("features/genome")?);
         }
-        let (barcodes, counts) = part.counts(&mut features)?;
+        let (barcodes, counts) = part.counts(&features)?;
         let counts = Counts { slot: "matrix".into(), offsets: counts.0, indices: counts.1, data: counts.2, source };
         return Ok(Some((barcodes, features, counts)));
     }
@@ -59,7 +62,7 @@ pub(super) fn open(path: &Path, genome: Option<&str>) -> Result<Option<(Vec<Stri
     let part = Part { source: &source, slot: chosen.clone() };
     let mut features =
         Features { ids: part.texts("genes")?, symbols: part.texts("gene_names")?, types: None, genomes: None };
-    let (barcodes, counts) = part.counts(&mut features)?;
+    let (barcodes, counts) = part.counts(&features)?;
     features.genomes = genome.map(|genome| vec![genome.to_owned(); features.len()]);
     let counts = Counts { slot: chosen, offsets: counts.0, indices: counts.1, data: counts.2, source };
     Ok(Some((barcodes, features, counts)))
@@ -105,7 +108,7 @@ impl Part<'_> {
     }
 
     /// Barcodes, offsets, indices and values, once they fit each other and the features.
-    fn counts(&self, features: &mut Features) -> Result<(Vec<String>, (Vec<usize>, Dataset, Dataset))> {
+    fn counts(&self, features: &Features) -> Result<(Vec<String>, Lists)> {
         let barcodes = self.texts("barcodes")?;
         let (shape, offsets) = (self.sizes("shape")?, self.sizes("indptr")?);
         let lists = [Some(&features.symbols), features.types.as_ref(), features.genomes.as_ref()];

@@ -48,6 +48,9 @@ impl Carrier<'_> {
         let (encoding, is_old) = encoding_of(source, slot, dataset)?;
         let is_cut = axes.iter().any(|axis| axis.kept.is_some());
         let plain = Plain::of(source, slot, dataset)?;
+        if plain == (Plain::Text { is_fixed: false }) {
+            raw::check_lengths(source, slot, dataset, dataset.size())?;
+        }
         let is_empty = dataset.space().map_err(source.hdf5(slot))?.is_null();
         if !is_cut && (!is_old || is_empty || plain == Plain::No) {
             self.copy(dataset, to, name, slot)?;
