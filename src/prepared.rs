@@ -213,17 +213,18 @@ pub fn annotate_split(cells: &mut Cells, splits: &[Split]) {
     cells.obs.set("split", Column::categorical(&texts));
 }
 
-/// Writes the slots of a principal component analysis and the coordinates of every cell; `cross_fitted` are those of the
-/// training cells `rows` from [`Pca::cross_fit`].
-///
-/// # Errors
-/// [`Error::ShapeMismatch`] if the cells have other genes than the analysis.
-pub fn annotate_pca(cells: &mut Cells, pca: Pca, rows: &[usize], cross_fitted: &Array2<f32>) -> Result<()> {
-    let coordinates = pca.transform(&cells.x)?;
-    let mut unseen = coordinates.clone();
-    rows.iter().zip(cross_fitted.rows()).for_each(|(&row, coordinates)| unseen.row_mut(row).assign(&coordinates));
-    cells.obsm.insert("X_pca".into(), coordinates);
-    cells.obsm.insert(EMBEDDING.into(), unseen);
+/// Where the cells lie on the principal components: (n_cells, n_components) each.
+pub struct Coordinates {
+    /// On the components of all training cells.
+    pub seen: Array2<f32>,
+    /// The same, but of training cells as if the components had not been fitted to them.
+    pub unseen: Array2<f32>,
+}
+
+/// Writes the slots of a principal component analysis and the coordinates of every cell.
+pub fn annotate_pca(cells: &mut Cells, pca: Pca, coordinates: Coordinates) {
+    cells.obsm.insert("X_pca".into(), coordinates.seen);
+    cells.obsm.insert(EMBEDDING.into(), coordinates.unseen);
     cells.var.set("pca_mean", Column::Float(pca.mean));
     cells.varm.insert("PCs".into(), pca.loadings);
     let params = BTreeMap::from([
@@ -236,7 +237,6 @@ pub fn annotate_pca(cells: &mut Cells, pca: Pca, rows: &[usize], cross_fitted: &
         ("variance_ratio".to_owned(), Value::Floats(pca.variance_ratio)),
     ]);
     cells.uns.insert("pca".into(), Value::Map(entries));
-    Ok(())
 }
 
 /// Renames a column that is about to be replaced by other values, and returns its new name.

@@ -1,6 +1,7 @@
 //! Sparse rows: the expression matrix.
 
 use ndarray::Array2;
+use rayon::prelude::*;
 
 use crate::{Error, Result};
 
@@ -32,10 +33,14 @@ impl SparseMatrix {
                 format!("{} indices and {} values", indices.len(), values.len()),
             ));
         }
-        if let Some(index) = indices.iter().find(|&&index| index as usize >= n_columns) {
+        let largest = indices.par_chunks(1 << 16).map(|some| some.iter().copied().max().unwrap_or(0)).max();
+        if let Some(index) = largest.filter(|&index| index as usize >= n_columns) {
             return Err(wrong(format!("column indices below {n_columns}"), format!("{index}")));
         }
         let mut matrix = Self { n_columns, indptr, indices, values };
+        if matrix.rises() {
+            return Ok(matrix);
+        }
         matrix.sort_rows();
         for row in 0..matrix.n_rows() {
             if let Some(pair) = matrix.row(row).0.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -170,6 +175,34 @@ impl SparseMatrix {
             }
         }
         dense
+    }
+
+    /// The columns as rows: (n_columns, n_rows).
+    pub fn transposed(&self) -> Self {
+        let mut indptr = vec![0_usize; self.n_columns + 1];
+        self.indices.iter().for_each(|&column| indptr[column as usize + 1] += 1);
+        for column in 0..self.n_columns {
+            indptr[column + 1] += indptr[column];
+        }
+        let mut next = indptr.clone();
+        let (mut indices, mut values) = (vec![0_u32; self.n_stored()], vec![0_f32; self.n_stored()]);
+        for row in 0..self.n_rows() {
+            let (columns, stored) = self.row(row);
+            for (&column, &value) in columns.iter().zip(stored) {
+                let at = next[column as usize];
+                (indices[at], values[at]) = (row as u32, value);
+                next[column as usize] += 1;
+            }
+        }
+        Self { n_columns: self.n_rows(), indptr, indices, values }
+    }
+
+    /// Whether the columns of every row are sorted and unique.
+    fn rises(&self) -> bool {
+        self.indptr.par_windows(2).with_min_len(256).all(|ends| {
+            let row = &self.indices[ends[0]..ends[1]];
+            row.iter().zip(row.iter().skip(1)).fold(true, |rises, (one, next)| rises & (one < next))
+        })
     }
 
     fn sort_rows(&mut self) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::preprocess::normalize::TargetSum;
+use crate::preprocess::variable_genes::Flavor;
 use crate::stages::preprocess::{PreprocessParams, preprocess};
 
 /// The flags of `scflow preprocess`.
@@ -59,21 +61,44 @@ pub(super) struct Choices {
     /// Remove cells with fewer counts.
     #[arg(long, value_name = "N")]
     min_counts: Option<f64>,
+    /// Remove cells with more counts.
+    #[arg(long, value_name = "N")]
+    max_counts: Option<f64>,
     /// Remove genes with counts in fewer training cells.
     #[arg(long, value_name = "N", default_value_t = 3)]
     min_cells: usize,
     /// Remove cells with a larger percentage of mitochondrial counts.
     #[arg(long, value_name = "PERCENT")]
     max_percent_mitochondrial: Option<f64>,
-    /// How the names of mitochondrial genes start.
-    #[arg(long, value_name = "TEXT", default_value = "MT-")]
-    mitochondrial_prefix: String,
-    /// Scale every cell to this many counts before log1p.
-    #[arg(long, value_name = "N", default_value_t = 1e4)]
-    target_sum: f64,
+    /// Remove cells whose log counts or log genes lie more than N median absolute deviations from the median of the training
+    /// cells (5 is common).
+    #[arg(long, value_name = "N")]
+    max_deviations: Option<f64>,
+    /// Remove cells whose mitochondrial percentage lies more than N median absolute deviations above the median of the
+    /// training cells (3 is common).
+    #[arg(long, value_name = "N")]
+    max_deviations_mitochondrial: Option<f64>,
+    /// How the names of mitochondrial genes start; may be repeated.
+    #[arg(long = "mitochondrial-prefix", value_name = "TEXT", default_value = "MT-")]
+    mitochondrial_prefixes: Vec<String>,
+    /// Column of var that marks mitochondrial genes, instead of a prefix.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "mitochondrial_prefixes")]
+    mitochondrial_column: Option<String>,
+    /// Column of var with gene symbols, where names are identifiers: the prefix is looked for there.
+    #[arg(long, value_name = "COLUMN")]
+    gene_symbols: Option<String>,
+    /// Scale every cell to this many counts before log1p, or to the `median` of the training cells.
+    #[arg(long, value_name = "N", default_value = "10000")]
+    target_sum: TargetSum,
+    /// How highly variable genes are found, as scanpy does under these names.
+    #[arg(long, value_enum, default_value_t = FlavorName::Seurat)]
+    flavor: FlavorName,
     /// How many highly variable genes the components are fitted to.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     n_top_genes: usize,
+    /// Column of obs that names batches: highly variable genes are found in each by itself.
+    #[arg(long, value_name = "COLUMN")]
+    batch_key: Option<String>,
     /// How many principal components are fitted.
     #[arg(long, value_name = "N", default_value_t = 50)]
     n_components: usize,
@@ -94,6 +119,29 @@ pub(super) struct Choices {
     resolution: f64,
 }
 
+/// The names of the flavours.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum FlavorName {
+    /// Dispersion of normalised counts.
+    Seurat,
+    /// Dispersion of logarithms, by medians.
+    #[value(name = "cell_ranger")]
+    CellRanger,
+    /// Variance of counts about a fitted curve.
+    #[value(name = "seurat_v3")]
+    SeuratV3,
+}
+
+impl From<FlavorName> for Flavor {
+    fn from(name: FlavorName) -> Self {
+        match name {
+            FlavorName::Seurat => Self::Seurat,
+            FlavorName::CellRanger => Self::CellRanger,
+            FlavorName::SeuratV3 => Self::SeuratV3,
+        }
+    }
+}
+
 impl Choices {
     /// The parameters of the stage, which hold nothing out yet.
     pub(super) fn params(self, input: PathBuf, output: PathBuf, force: bool) -> PreprocessParams {
@@ -109,11 +157,18 @@ impl Choices {
             min_genes: self.min_genes,
             max_genes: self.max_genes,
             min_counts: self.min_counts,
+            max_counts: self.max_counts,
             min_cells: self.min_cells,
             max_percent_mitochondrial: self.max_percent_mitochondrial,
-            mitochondrial_prefix: self.mitochondrial_prefix,
+            max_deviations: self.max_deviations,
+            max_deviations_mitochondrial: self.max_deviations_mitochondrial,
+            mitochondrial_prefixes: self.mitochondrial_prefixes,
+            mitochondrial_column: self.mitochondrial_column,
+            gene_symbols: self.gene_symbols,
             target_sum: self.target_sum,
+            flavor: self.flavor.into(),
             n_top_genes: self.n_top_genes,
+            batch_key: self.batch_key,
             n_components: self.n_components,
             neighbors: self.neighbors,
             leiden: self.leiden,

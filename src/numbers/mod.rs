@@ -8,4 +8,4 @@ mod hash;
 pub use gamma::{digamma, ln_gamma};
 pub use hash::fnv;
 pub use normal::{fill_normal, normal};
-pub(crate) use simd::{dot, exp, ln, ln_1p, vectorized};
+pub(crate) use simd::{dot, exp, ln, ln_1p, ln_1p_double, vectorized};

@@ -97,6 +97,27 @@ pub(crate) fn ln_1p(x: f32) -> f32 {
     if kept == 0.0 { x } else { ln(sum) * (x / kept) }
 }
 
+/// ln(1 + x) for x ≥ 0 in double precision to within 10⁻¹¹ of its value, without branches: 2 artanh((m − 1) / (m + 1)) of the
+/// mantissa m in [√½, √2), from the series of artanh; where 1 + x < √2, artanh(x / (x + 2)), in which nothing is rounded off.
+#[inline(always)]
+pub(crate) fn ln_1p_double(x: f64) -> f64 {
+    const ROOT: u64 = 0x3fe6_a09e_667f_3bcd;
+    // 2⁵² as a pattern of bits: a whole number in the low bits of its mantissa becomes a float without a conversion.
+    const WHOLE: u64 = 0x4330_0000_0000_0000;
+    const BIAS: u64 = 1023;
+    let bits = (1.0 + x).to_bits() - ROOT + (BIAS << 52);
+    let exponent = f64::from_bits((bits >> 52) | WHOLE) - (f64::from_bits(WHOLE) + BIAS as f64);
+    let mantissa = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) + ROOT);
+    let above = if exponent == 0.0 { x } else { mantissa - 1.0 };
+    let ratio = above / (above + 2.0);
+    let square = ratio * ratio;
+    let mut sum = 1.0 / 13.0;
+    for denominator in [11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
+        sum = sum * square + 1.0 / denominator;
+    }
+    2.0 * ratio * sum + exponent * std::f64::consts::LN_2
+}
+
 /// The scalar product, summed in sixteen lanes.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -135,6 +156,15 @@ mod tests {
             assert!((ln_1p(x) / x.ln_1p() - 1.0).abs() < 1e-6, "{x}: {} {}", ln_1p(x), x.ln_1p());
         }
         assert_eq!(ln_1p(0.0), 0.0);
+    }
+
+    #[test]
+    fn ln_1p_in_double_precision_agrees_with_the_library() {
+        for i in -600..1200 {
+            let x = (0.1 * f64::from(i)).exp2();
+            assert!((ln_1p_double(x) / x.ln_1p() - 1.0).abs() < 1e-11, "{x}: {} {}", ln_1p_double(x), x.ln_1p());
+        }
+        assert_eq!(ln_1p_double(0.0), 0.0);
     }
 
     #[test]

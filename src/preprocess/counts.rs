@@ -1,6 +1,9 @@
 //! Is a matrix made of counts? Every other scale is refused with the evidence.
 
-use crate::cells::{Cells, SparseMatrix};
+use rayon::prelude::*;
+
+use crate::cells::SparseMatrix;
+use crate::numbers::vectorized;
 use crate::{Error, Result};
 
 /// Fractional values no larger than this look like logarithms: log1p of 10⁶ is 13.8, and no cell has more counts in a
@@ -10,130 +13,248 @@ const LARGEST_LOGARITHM: f32 = 15.0;
 const EQUAL_SUMS: f64 = 1e-3;
 /// Equality of the sums of fewer rows proves nothing.
 const MIN_ROWS_FOR_EQUAL_SUMS: usize = 5;
+/// So many rows of a block are looked at first: they tell as a rule that sums of exponentials, which take time, differ.
+const HEAD: usize = 16;
 
-/// Finds the counts: the main matrix, or the layer that is named.
+/// Looks at a matrix block by block, and says in the end whether it is made of counts.
 ///
-/// # Errors
-/// [`Error::UnknownName`] if there is no such layer; [`Error::BadValues`] for NaN, infinite or negative values;
-/// [`Error::WrongScale`] for normalised or log-transformed values, and for fractional ones unless `accept_fractional`.
-pub fn find<'a>(cells: &'a Cells, layer: Option<&str>, accept_fractional: bool) -> Result<&'a SparseMatrix> {
-    let matrix = match layer {
-        None => &cells.x,
-        Some(name) => cells.layers.get(name).ok_or_else(|| Error::UnknownName {
-            what: "layer".into(),
-            name: name.to_owned(),
-            place: "the file".into(),
-            nearest: cells.layers.keys().cloned().collect(),
-        })?,
-    };
-    let place = layer.map_or_else(|| "X".to_owned(), |name| format!("layers[\"{name}\"]"));
-    check_values(matrix, cells, &place)?;
-    let evidence = Evidence::of(matrix, layer.is_none() && cells.uns.contains_key("log1p"));
-    let other_counts = || {
-        let looks_like_counts = |other: &SparseMatrix| {
-            let sound = other.values().iter().all(|&value| value >= 0.0 && value.is_finite());
-            sound && Evidence::of(other, false).n_fractional == 0 && other.n_stored() > 0
-        };
-        let mut names = cells.layers.iter().filter(|(_, other)| looks_like_counts(other)).map(|(name, _)| name.clone());
-        match names.next() {
-            Some(name) => format!("layers[\"{name}\"] looks like counts: add --counts-layer {name}"),
-            None if layer.is_some() && looks_like_counts(&cells.x) => {
-                "X looks like counts: leave --counts-layer out".into()
-            }
-            None => "give the raw counts in X or in a layer named by --counts-layer".into(),
-        }
-    };
-    if evidence.n_fractional == 0 {
-        return Ok(matrix);
-    }
-    if evidence.is_logarithmic(accept_fractional) {
-        return Err(Error::WrongScale {
-            what: place,
-            expected: "counts".into(),
-            found: format!("log-transformed values: {evidence}"),
-            hint: other_counts(),
-        });
-    }
-    if accept_fractional {
-        return Ok(matrix);
-    }
-    Err(Error::WrongScale {
-        what: place,
-        expected: "counts, which are whole numbers".into(),
-        found: evidence.to_string(),
-        hint: format!(
-            "{}; if these are counts that were corrected for ambient RNA or the like, add --accept-fractional-counts",
-            other_counts()
-        ),
-    })
+/// Holds a few numbers only, whatever the size of the matrix.
+#[derive(Debug, Clone)]
+pub struct Check<'a> {
+    layer: Option<String>,
+    cells: &'a [String],
+    genes: &'a [String],
+    n_rows: usize,
+    bad: [Bad; 3],
+    evidence: Evidence,
 }
 
 /// Tells whether a value cannot be used.
 type IsBad = fn(f32) -> bool;
 
-fn check_values(matrix: &SparseMatrix, cells: &Cells, place: &str) -> Result<()> {
-    let problems: [(&str, IsBad); 3] =
-        [("NaN", f32::is_nan), ("infinite", f32::is_infinite), ("negative", |value| value < 0.0)];
-    for (problem, is_bad) in problems {
-        let n_bad = matrix.values().iter().filter(|&&value| is_bad(value)).count();
-        if n_bad == 0 {
-            continue;
-        }
-        let mut examples = Vec::new();
-        for row in 0..matrix.n_rows() {
-            let (columns, values) = matrix.row(row);
-            for (&column, &value) in columns.iter().zip(values).filter(|&(_, &value)| is_bad(value)) {
-                let (cell, gene) = (&cells.obs.index[row], &cells.var.index[column as usize]);
-                examples.push(format!("{value} in cell {cell}, gene {gene}"));
-            }
-            if examples.len() >= 3 {
-                break;
-            }
-        }
-        return Err(Error::BadValues {
-            place: place.to_owned(),
-            problem: problem.to_owned(),
-            n_bad,
-            n_total: matrix.n_stored(),
-            examples,
-            hint: "counts are finite and not negative; correct the matrix, or name another with --counts-layer".into(),
-        });
+/// What no count is, in the order in which it is told.
+const BAD: [(&str, IsBad); 3] =
+    [("NaN", f32::is_nan), ("infinite", f32::is_infinite), ("negative", |value| value < 0.0)];
+
+/// Values that no count has.
+#[derive(Debug, Clone, Default)]
+struct Bad {
+    n: usize,
+    examples: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    /// Nothing seen yet of X or a layer; `is_marked` tells that `uns["log1p"]` says something of it, as of X only.
+    ///
+    /// **Shapes** `cells`: the names of all rows; `genes`: those of all columns
+    pub fn new(layer: Option<&str>, is_marked: bool, cells: &'a [String], genes: &'a [String]) -> Self {
+        let evidence = Evidence { is_marked, ..Evidence::default() };
+        Self { layer: layer.map(str::to_owned), cells, genes, n_rows: 0, bad: Default::default(), evidence }
     }
-    Ok(())
+
+    /// Looks at the next rows.
+    pub fn add(&mut self, block: &SparseMatrix) {
+        let head = block.n_rows().min(HEAD);
+        for range in [0..head, head..block.n_rows()] {
+            let with_exponentials = self.evidence.exponential_sums.are_equal();
+            let look = |row: usize| Row::of(block.row(row).1, with_exponentials);
+            let rows: Vec<Row> = range.clone().into_par_iter().map(look).collect();
+            for (row, seen) in range.zip(&rows) {
+                if seen.has_bad {
+                    self.note_bad(block, row);
+                }
+                self.evidence.add(seen, block.row(row).1);
+            }
+        }
+        self.n_rows += block.n_rows();
+    }
+
+    fn note_bad(&mut self, block: &SparseMatrix, row: usize) {
+        let (genes, values) = block.row(row);
+        for (bad, (_, is_bad)) in self.bad.iter_mut().zip(BAD) {
+            for (&gene, &value) in genes.iter().zip(values).filter(|&(_, &value)| is_bad(value)) {
+                bad.n += 1;
+                if bad.examples.len() < 3 {
+                    let (cell, gene) = (&self.cells[self.n_rows + row], &self.genes[gene as usize]);
+                    bad.examples.push(format!("{value} in cell {cell}, gene {gene}"));
+                }
+            }
+        }
+    }
+
+    /// Whether all values seen could be counts, and there are some.
+    pub fn looks_like_counts(&self) -> bool {
+        self.bad.iter().all(|bad| bad.n == 0) && self.evidence.n_fractional == 0 && self.evidence.n_stored > 0
+    }
+
+    /// Refuses what is not made of counts, or returns what should be told of it, if anything. Only before a refusal the other matrices are looked at: `layers` names those of the file, and
+    /// `looks_like_counts` is asked of some (X if none is named).
+    ///
+    /// # Errors
+    /// [`Error::BadValues`] for NaN, infinite or negative values; [`Error::WrongScale`] for normalised or log-transformed
+    /// values, and for fractional ones unless `accept_fractional`; those of `looks_like_counts`.
+    pub fn finish(
+        self,
+        accept_fractional: bool,
+        layers: &[String],
+        looks_like_counts: impl Fn(Option<&str>) -> Result<bool>,
+    ) -> Result<Option<String>> {
+        let place = self.layer.as_ref().map_or_else(|| "X".to_owned(), |name| format!("layers[\"{name}\"]"));
+        let evidence = self.evidence;
+        if let Some((bad, (problem, _))) = self.bad.into_iter().zip(BAD).find(|(bad, _)| bad.n > 0) {
+            return Err(Error::BadValues {
+                place,
+                problem: problem.to_owned(),
+                n_bad: bad.n,
+                n_total: evidence.n_stored,
+                examples: bad.examples,
+                hint: "counts are finite and not negative; correct the matrix, or name another with --counts-layer"
+                    .into(),
+            });
+        }
+        let is_logarithmic = evidence.is_logarithmic(accept_fractional);
+        if evidence.n_fractional == 0 || (accept_fractional && !is_logarithmic) {
+            return Ok(evidence.sums.shared().map(|sum| {
+                format!(
+                    "{place}: every cell has {sum:.0} counts; if they were normalised, and not drawn down to one depth, name \
+                     the raw counts with --counts-layer"
+                )
+            }));
+        }
+        let other = other_counts(self.layer.as_deref(), layers, looks_like_counts)?;
+        let (expected, found, hint) = if is_logarithmic {
+            ("counts", format!("log-transformed values: {evidence}"), other)
+        } else {
+            let accept = "if these are counts that were corrected for ambient RNA or the like, add \
+                          --accept-fractional-counts";
+            ("counts, which are whole numbers", evidence.to_string(), format!("{other}; {accept}"))
+        };
+        Err(Error::WrongScale { what: place, expected: expected.into(), found, hint })
+    }
+}
+
+/// Where counts are instead.
+fn other_counts(
+    layer: Option<&str>,
+    layers: &[String],
+    looks_like_counts: impl Fn(Option<&str>) -> Result<bool>,
+) -> Result<String> {
+    for name in layers.iter().filter(|name| layer != Some(name)) {
+        if looks_like_counts(Some(name))? {
+            return Ok(format!("layers[\"{name}\"] looks like counts: add --counts-layer {name}"));
+        }
+    }
+    if layer.is_some() && looks_like_counts(None)? {
+        return Ok("X looks like counts: leave --counts-layer out".into());
+    }
+    Ok("give the raw counts in X or in a layer named by --counts-layer".into())
+}
+
+/// What one row says.
+struct Row {
+    sum: f64,
+    exponential_sum: f64,
+    largest: f32,
+    n_fractional: usize,
+    has_bad: bool,
+}
+
+impl Row {
+    fn of(values: &[f32], with_exponentials: bool) -> Self {
+        let (sum, largest, n_fractional, n_bad) = look(values);
+        let exponential = |&value: &f32| f64::from(value).exp_m1();
+        let exponential_sum = if with_exponentials { values.iter().map(exponential).sum() } else { 0.0 };
+        Self { sum, exponential_sum, largest, n_fractional, has_bad: n_bad > 0 }
+    }
+}
+
+vectorized! {
+    /// The sum of values, the largest, how many are fractional, and how many are negative or not finite.
+    fn look(values: &[f32]) -> (f64, f32, usize, usize) {
+        const LANES: usize = 16;
+        let (mut sums, mut largest) = ([0.0_f64; LANES], [0.0_f32; LANES]);
+        let (mut n_fractional, mut n_bad) = ([0_u32; LANES], [0_u32; LANES]);
+        let mut add = |lane: usize, value: f32| {
+            sums[lane] += f64::from(value);
+            largest[lane] = if value > largest[lane] { value } else { largest[lane] };
+            n_fractional[lane] += u32::from(value.trunc() != value);
+            n_bad[lane] += u32::from(value < 0.0) + u32::from(!value.is_finite());
+        };
+        let chunks = values.chunks_exact(LANES);
+        chunks.remainder().iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+        for chunk in chunks {
+            chunk.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+        }
+        let total = |counts: [u32; LANES]| counts.iter().sum::<u32>() as usize;
+        (sums.iter().sum(), largest.iter().copied().fold(0.0, f32::max), total(n_fractional), total(n_bad))
+    }
+}
+
+/// The least and the largest sum of a row with values.
+#[derive(Debug, Clone)]
+struct Sums {
+    n_rows: usize,
+    least: f64,
+    most: f64,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { n_rows: 0, least: f64::INFINITY, most: 0.0 }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, sum: f64) {
+        (self.least, self.most, self.n_rows) = (self.least.min(sum), self.most.max(sum), self.n_rows + 1);
+    }
+
+    /// Whether all sums so far are equal; once they are not, no further row changes that.
+    fn are_equal(&self) -> bool {
+        self.n_rows == 0 || (self.most.is_finite() && self.most - self.least <= EQUAL_SUMS * self.most)
+    }
+
+    /// The sum that all rows share, if they do and are enough to tell.
+    fn shared(&self) -> Option<f64> {
+        (self.n_rows >= MIN_ROWS_FOR_EQUAL_SUMS && self.are_equal()).then_some((self.least + self.most) / 2.0)
+    }
 }
 
 /// What speaks against a matrix being counts.
+#[derive(Debug, Clone, Default)]
 struct Evidence {
     n_stored: usize,
     n_fractional: usize,
     example: f32,
     largest: f32,
-    /// The sum of every row, if they are all equal.
-    equal_sums: Option<f64>,
-    /// The sum of exp(x) − 1 of every row, if they are all equal.
-    equal_exponential_sums: Option<f64>,
+    /// Of every row.
+    sums: Sums,
+    /// Of exp(x) − 1 of every row.
+    exponential_sums: Sums,
     is_marked: bool,
 }
 
 impl Evidence {
-    fn of(matrix: &SparseMatrix, is_marked: bool) -> Self {
-        let mut fractional = matrix.values().iter().copied().filter(|value| value.fract() != 0.0);
-        let example = fractional.next();
-        Self {
-            n_stored: matrix.n_stored(),
-            n_fractional: example.map_or(0, |_| 1 + fractional.count()),
-            example: example.unwrap_or(0.0),
-            largest: matrix.values().iter().copied().fold(0.0, f32::max),
-            equal_sums: equal_sum(matrix, |value| value),
-            equal_exponential_sums: equal_sum(matrix, f64::exp_m1),
-            is_marked,
+    fn add(&mut self, row: &Row, values: &[f32]) {
+        if values.is_empty() {
+            return;
+        }
+        if self.n_fractional == 0 && row.n_fractional > 0 {
+            self.example = values.iter().copied().find(|value| value.fract() != 0.0).unwrap_or_default();
+        }
+        self.n_stored += values.len();
+        self.n_fractional += row.n_fractional;
+        self.largest = self.largest.max(row.largest);
+        self.sums.add(row.sum);
+        if self.exponential_sums.are_equal() {
+            self.exponential_sums.add(row.exponential_sum);
         }
     }
 
     /// Whether the fractional values are logarithms; if fractional counts are expected, small values alone prove nothing.
     fn is_logarithmic(&self, fractional_is_expected: bool) -> bool {
-        let is_small = self.largest < LARGEST_LOGARITHM && self.equal_sums.is_none();
-        self.is_marked || self.equal_exponential_sums.is_some() || (is_small && !fractional_is_expected)
+        let is_small = self.largest < LARGEST_LOGARITHM && self.sums.shared().is_none();
+        self.is_marked || self.exponential_sums.shared().is_some() || (is_small && !fractional_is_expected)
     }
 }
 
@@ -141,10 +262,10 @@ impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { n_fractional, n_stored, example, largest, .. } = self;
         write!(f, "{n_fractional} of {n_stored} values are fractional, such as {example}; the largest is {largest}")?;
-        if let Some(sum) = self.equal_sums {
+        if let Some(sum) = self.sums.shared() {
             write!(f, "; every row sums to {sum:.0}, so it was normalised")?;
         }
-        if let Some(sum) = self.equal_exponential_sums {
+        if let Some(sum) = self.exponential_sums.shared() {
             write!(f, "; exp(x) - 1 of every row sums to {sum:.0}")?;
         }
         if self.is_marked {
@@ -154,23 +275,36 @@ impl std::fmt::Display for Evidence {
     }
 }
 
-/// The sum that all rows with values share, if they do.
-fn equal_sum(matrix: &SparseMatrix, of: impl Fn(f64) -> f64) -> Option<f64> {
-    let (mut least, mut most, mut n_rows) = (f64::INFINITY, 0.0_f64, 0);
-    for row in 0..matrix.n_rows() {
-        let values = matrix.row(row).1;
-        if !values.is_empty() {
-            let sum: f64 = values.iter().map(|&value| of(f64::from(value))).sum();
-            (least, most, n_rows) = (least.min(sum), most.max(sum), n_rows + 1);
-        }
-    }
-    (n_rows >= MIN_ROWS_FOR_EQUAL_SUMS && most - least <= EQUAL_SUMS * most).then_some((least + most) / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::{Annotations, Value};
+    use crate::cells::{Annotations, Cells, Value};
+
+    /// Checks the counts in memory, the main matrix or the layer that is named.
+    fn find<'a>(
+        cells: &'a Cells,
+        layer: Option<&str>,
+        accept_fractional: bool,
+    ) -> Result<(&'a SparseMatrix, Option<String>)> {
+        let matrix = |layer: Option<&str>| match layer {
+            None => Ok(&cells.x),
+            Some(name) => cells.layers.get(name).ok_or_else(|| Error::UnknownName {
+                what: "layer".into(),
+                name: name.to_owned(),
+                place: "the file".into(),
+                nearest: cells.layers.keys().cloned().collect(),
+            }),
+        };
+        let check = |layer: Option<&str>| -> Result<Check> {
+            let is_marked = layer.is_none() && cells.uns.contains_key("log1p");
+            let mut check = Check::new(layer, is_marked, &cells.obs.index, &cells.var.index);
+            check.add(matrix(layer)?);
+            Ok(check)
+        };
+        let others: Vec<String> = cells.layers.keys().cloned().collect();
+        let note = check(layer)?.finish(accept_fractional, &others, |other| Ok(check(other)?.looks_like_counts()))?;
+        Ok((matrix(layer)?, note))
+    }
 
     const COUNTS: [[f32; 3]; 6] =
         [[1.0, 0.0, 4.0], [0.0, 2.0, 20.0], [3.0, 1.0, 0.0], [9.0, 0.0, 1.0], [1.0, 1.0, 1.0], [0.0, 7.0, 2.0]];
@@ -196,7 +330,7 @@ mod tests {
     #[test]
     fn counts_are_accepted_even_if_another_matrix_left_its_mark() {
         let mut cells = cells(matrix(|count, _| count));
-        assert_eq!(find(&cells, None, false).unwrap(), &cells.x);
+        assert_eq!(find(&cells, None, false).unwrap(), (&cells.x, None));
         cells.uns.insert("log1p".into(), Value::Map(Default::default()));
         assert!(find(&cells, None, false).is_ok());
     }
@@ -227,6 +361,45 @@ mod tests {
     fn normalised_values_are_told_from_logarithms() {
         let (message, _) = refusal(&cells(matrix(|count, sum| count / sum * 10.0)), None, false);
         assert!(message.contains("every row sums to 10, so it was normalised"), "{message}");
+    }
+
+    #[test]
+    fn counts_in_floats_of_one_depth_are_told() {
+        let cells = cells(matrix(|count, sum| if count == 0.0 { 0.0 } else { (count / sum * 10.0).ceil() }));
+        let note = |cells: &Cells, accept| find(cells, None, accept).unwrap().1;
+        assert_eq!(note(&cells, false), None, "sums differ");
+        let mut drawn = cells.clone();
+        drawn.x = SparseMatrix::from_rows(3, (0..6).map(|row| vec![(0, row as f32), (1, 9.0 - row as f32)]));
+        assert!(note(&drawn, false).unwrap().starts_with("X: every cell has 9 counts"));
+        drawn.x = matrix(|count, sum| count / sum * 100.0);
+        assert!(note(&drawn, true).unwrap().contains("every cell has 100 counts"), "normalised values are told");
+    }
+
+    #[test]
+    fn a_layer_of_logarithms_is_refused_wherever_the_mark_is() {
+        let mut cells = cells(matrix(|count, _| count));
+        cells.layers.insert("log1p".into(), matrix(|count, sum| (count / sum * 1e4).ln_1p()));
+        cells.uns.insert("log1p".into(), Value::Map(Default::default()));
+        for accept in [false, true] {
+            let (message, hint) = refusal(&cells, Some("log1p"), accept);
+            assert!(message.contains("log-transformed") && !message.contains("uns"), "{message}");
+            assert!(hint.contains("X looks like counts: leave --counts-layer out"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_matter() {
+        let x = matrix(|count, sum| if sum == 3.0 { (count / sum * 1e4).ln_1p() } else { count });
+        let cells = cells(x);
+        let whole = refusal(&cells, None, false).0;
+        for size in 1..6 {
+            let mut check = Check::new(None, false, &cells.obs.index, &cells.var.index);
+            for first in (0..6).step_by(size) {
+                let rows: Vec<usize> = (first..(first + size).min(6)).collect();
+                check.add(&cells.x.select_rows(&rows));
+            }
+            assert_eq!(check.finish(false, &[], |_| Ok(false)).unwrap_err().to_string(), whole);
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The numbers of `golden/preprocess.json`, made by scanpy.
 
 use ndarray::Axis;
-use scflow::cells::SparseMatrix;
+use scflow::cells::{Annotations, SparseMatrix};
 use scflow::embedding::pca::Pca;
+use scflow::preprocess::gene_moments::GeneMoments;
+use scflow::preprocess::mitochondrial::MitochondrialGenes;
 use scflow::preprocess::normalize;
-use scflow::preprocess::quality::{self, Quality};
-use scflow::preprocess::variable_genes::VariableGenes;
+use scflow::preprocess::quality::{self, Limits, Quality};
+use scflow::preprocess::variable_genes::{BatchMoments, Batches, Flavor, Search};
 
 #[test]
 fn numbers_agree_with_scanpy() {
@@ -32,18 +34,17 @@ fn numbers_agree_with_scanpy() {
     // scanpy computes in float32 up to the gene statistics.
     const SINGLE: f64 = 3e-6;
 
-    let measured = Quality::measure(&counts, &genes, "MT-");
+    let mitochondrial =
+        MitochondrialGenes::by_prefix(&Annotations::new(genes.clone()), &["MT-".to_owned()], None).unwrap();
+    let mut measured = Quality::new();
+    measured.measure(&counts, &mitochondrial.is);
     agree("total_counts", &measured.total_counts, 0.0);
     agree("n_genes_by_counts", &measured.n_genes.iter().map(|&n| n as f64).collect::<Vec<_>>(), 0.0);
     agree("pct_counts_mt", &measured.percent_mitochondrial, SINGLE);
-    let limits = quality::Limits {
-        min_genes: 1,
-        max_genes: None,
-        min_counts: None,
-        max_percent_mitochondrial: None,
-        min_cells: 3,
-    };
-    let kept = quality::passing_genes(&counts, &training, &limits).unwrap().0;
+    let mut expression = GeneMoments::new(genes.len());
+    expression.add(&counts, &training, |_, count| f64::from(count));
+    let limits = Limits { min_cells: 3, ..Limits::default() };
+    let kept = quality::passing_genes(&expression.n_expressing(), &limits).unwrap().0;
     assert_eq!(kept.iter().map(|&gene| genes[gene].clone()).collect::<Vec<_>>(), texts("kept_genes"));
 
     let x = normalize::log_normalize(&counts.select_columns(&kept), &measured.total_counts, 1e4);
@@ -54,10 +55,16 @@ fn numbers_agree_with_scanpy() {
         }
     }
 
-    let variable = VariableGenes::find(&x, &training, golden["n_top_genes"].as_u64().unwrap() as usize);
-    agree("means", &variable.means, SINGLE);
-    agree("dispersions", &variable.dispersions, SINGLE);
-    agree("dispersions_norm", &variable.dispersions_norm, 3.0 * SINGLE);
+    let is_training: Vec<bool> = (0..counts.n_rows()).map(|row| training.contains(&row)).collect();
+    let mut moments = BatchMoments::new(Flavor::Seurat, Batches::one(&is_training), kept.len());
+    let factors: Vec<f64> = measured.total_counts.iter().map(|total| 1e4 / total).collect();
+    moments.add(&counts.select_columns(&kept), 0, &factors);
+    let Search::Found(variable) = moments.search(golden["n_top_genes"].as_u64().unwrap() as usize).unwrap() else {
+        panic!("seurat needs one pass")
+    };
+    for (name, tolerance) in [("means", SINGLE), ("dispersions", SINGLE), ("dispersions_norm", 3.0 * SINGLE)] {
+        agree(name, variable.statistic(name).unwrap(), tolerance);
+    }
     let chosen = variable.columns();
     let names: Vec<String> = chosen.iter().map(|&gene| genes[kept[gene]].clone()).collect();
     assert_eq!(names, texts("highly_variable"));

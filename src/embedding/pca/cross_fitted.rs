@@ -1,170 +1,95 @@
 //! Coordinates of cells on components that were fitted without them.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
-use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut2, Axis};
+use faer::Mat;
+use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
-use super::Pca;
-use super::covariance::eigen;
+use super::eigen::eigen;
+use super::leading::{Effort, leading, product};
+use super::{CovarianceSums, Pca, Sums};
 use crate::Result;
 use crate::cells::SparseMatrix;
 
 /// Parts of the cells, each left out in turn.
 const N_PARTS: usize = 10;
-/// Directions that are followed for each component wanted, so that the last components come out well.
-const DIRECTIONS_PER_COMPONENT: usize = 2;
-/// Rounds of subspace iteration from the components of all cells, which lie near.
-const N_ROUNDS: usize = 4;
-/// A direction shorter than this beside a unit vector is rounding error.
-const SHORTEST: f64 = 1e-10;
+/// Where the components without a part are taken as they are: they start near, at those of all cells.
+const EFFORT: Effort = Effort { tolerance: 1e-4, most_rounds: 1, most_degree: 4 };
+/// A smaller share of the largest eigenvalue of an overlap is rounding error.
+const LEAST_OVERLAP: f64 = 1e-10;
 
-/// The coordinates of the cells `rows`, in their order: (n_rows, n_components).
+/// Components of all training cells, and for each part of the cells the components of the others.
 ///
-/// The components without a part of the cells are the leading eigenvectors of C − Σ x xᵀ/(n − 1) over the part, found by
-/// subspace iteration with a Rayleigh–Ritz step at its end, then turned by the orthogonal matrix that brings them nearest
-/// to the components of all cells (Schönemann 1966). The mean stays that of all cells.
-pub(super) fn coordinates(
-    x: &SparseMatrix,
-    rows: &[usize],
-    columns: &[usize],
-    pca: &Pca,
-    covariance: &Mat<f64>,
-    vectors: &Mat<f64>,
-) -> Result<Array2<f32>> {
-    let (n_chosen, n_components) = (columns.len(), pca.n_components());
-    let n_directions = (DIRECTIONS_PER_COMPONENT * n_components).min(n_chosen);
-    let whole = Mat::from_fn(n_chosen, n_chosen, |i, j| covariance[(i.max(j), i.min(j))]);
-    let start = Mat::from_fn(n_chosen, n_directions, |gene, k| vectors[(gene, n_chosen - 1 - k)]);
-    let wanted = Mat::from_fn(n_chosen, n_components, |gene, k| f64::from(pca.loadings[[columns[gene], k]]));
-    let mut position = vec![usize::MAX; x.n_columns()];
-    columns.iter().enumerate().for_each(|(at, &gene)| position[gene] = at);
-    let centre: Vec<f64> = columns.iter().map(|&gene| pca.mean[gene]).collect();
-    let n_parts = N_PARTS.min(rows.len());
-    let part = |number: usize| -> Result<(Vec<usize>, Array2<f32>)> {
-        let places: Vec<usize> = (number..rows.len()).step_by(n_parts).collect();
-        let cells =
-            Part { x, rows: places.iter().map(|&place| rows[place]).collect(), position: &position, centre: &centre };
-        let components = cells.components_without(whole.as_ref(), &start, &wanted, 1.0 / (rows.len() as f64 - 1.0))?;
-        let mut of_part = Array2::zeros((places.len(), n_components));
-        cells.project(components.as_ref(), of_part.view_mut());
-        Ok((places, of_part))
-    };
-    let parts: Vec<(Vec<usize>, Array2<f32>)> = (0..n_parts).into_par_iter().map(part).collect::<Result<_>>()?;
-    let mut coordinates = Array2::zeros((rows.len(), n_components));
-    for (places, of_part) in &parts {
-        for (&place, row) in places.iter().zip(of_part.axis_iter(Axis(0))) {
-            coordinates.row_mut(place).assign(&row);
-        }
-    }
-    Ok(coordinates)
-}
-
-/// Cells that are left out together.
-struct Part<'a> {
-    x: &'a SparseMatrix,
-    rows: Vec<usize>,
-    /// The place of each gene among the chosen.
-    position: &'a [usize],
+/// Components follow the noise of the cells that they are fitted to, so that these cells spread wider along them than
+/// unseen cells of the same kind, the more so the fewer the cells. Each tenth of the cells is therefore projected on
+/// components fitted to the others, turned to agree with those of all cells.
+pub struct CrossFitted {
+    /// The components of all training cells.
+    pub pca: Pca,
+    /// The place of each gene among the chosen, or `u32::MAX`.
+    position: Vec<u32>,
     /// The means of the chosen genes.
-    centre: &'a [f64],
+    centre: Array1<f64>,
+    /// The components without each part: (n_chosen, n_components).
+    parts: Vec<Array2<f64>>,
 }
 
-impl Part<'_> {
-    /// The leading components without these cells: (n_chosen, n_components).
-    fn components_without(
-        &self,
-        whole: MatRef<'_, f64>,
-        start: &Mat<f64>,
-        wanted: &Mat<f64>,
-        scale: f64,
-    ) -> Result<Mat<f64>> {
-        let n_components = wanted.ncols();
-        let mut directions = start.clone();
-        let mut image = self.image_without(whole, &directions, scale);
-        for _ in 1..N_ROUNDS {
-            directions = image;
-            orthonormalise(&mut directions);
-            image = self.image_without(whole, &directions, scale);
-        }
-        let (_, turns) = eigen(&product(directions.transpose(), image.as_ref()))?;
-        let n_directions = directions.ncols();
-        let leading = Mat::from_fn(n_directions, n_components, |i, k| turns[(i, n_directions - 1 - k)]);
-        let found = product(directions.as_ref(), leading.as_ref());
-        let overlap = product(found.transpose(), wanted.as_ref());
-        Ok(product(found.as_ref(), polar(&overlap)?.as_ref()))
+impl CrossFitted {
+    /// Begins the sums of [`Self::fit`]; as [`CovarianceSums::new`].
+    ///
+    /// # Errors
+    /// Those of [`CovarianceSums::new`].
+    pub fn sums(mean: Vec<f64>, columns: &[usize]) -> Result<CovarianceSums> {
+        CovarianceSums::new(mean, columns, N_PARTS)
     }
 
-    /// (C − scale · Σ x xᵀ) Q.
-    fn image_without(&self, whole: MatRef<'_, f64>, directions: &Mat<f64>, scale: f64) -> Mat<f64> {
-        let n_directions = directions.ncols();
-        let rowwise = Array2::from_shape_fn((directions.nrows(), n_directions), |(gene, k)| directions[(gene, k)]);
-        let offset = ArrayView1::from(self.centre).dot(&rowwise);
-        let mut removed = Array2::<f64>::zeros(rowwise.dim());
-        let mut sum = Array1::<f64>::zeros(n_directions);
-        let mut scores = Array1::<f64>::zeros(n_directions);
-        for &row in &self.rows {
-            scores.assign(&offset);
-            scores.mapv_inplace(|value| -value);
-            self.each(row, |gene, value| scores.scaled_add(value, &rowwise.row(gene)));
-            self.each(row, |gene, value| removed.row_mut(gene).scaled_add(value, &scores));
-            sum += &scores;
-        }
-        // The zeros of the cells, once centred, are −mean: Σ x s = Σ (raw x) s − mean Σ s.
-        let mut image = product(whole, directions.as_ref());
-        for k in 0..n_directions {
-            for (gene, value) in image.col_as_slice_mut(k).iter_mut().enumerate() {
-                *value -= scale * (removed[[gene, k]] - self.centre[gene] * sum[k]);
+    /// Finds the components; those without a part are the leading eigenvectors of C − Σ x xᵀ/(n − 1) over the part, found
+    /// by subspace iteration, then turned by the orthogonal matrix that brings them
+    /// nearest to the components of all cells (Schönemann 1966). The mean stays that of all cells.
+    ///
+    /// # Errors
+    /// Those of [`Pca::fit`].
+    pub fn fit(sums: CovarianceSums, n_components: usize) -> Result<Self> {
+        let sums = sums.finish();
+        let (pca, vectors) = Pca::decompose(&sums, n_components)?;
+        let Sums { columns, position, whole, parts, .. } = sums;
+        let n_chosen = columns.len();
+        let wanted = Mat::from_fn(n_chosen, n_components, |gene, k| f64::from(pca.loadings[[columns[gene], k]]));
+        let part = |number: usize| components(&parts.without(&whole, number), &vectors, &wanted);
+        let parts = (0..parts.len()).into_par_iter().map(part).collect::<Result<_>>()?;
+        let centre = columns.iter().map(|&gene| pca.mean[gene]).collect();
+        Ok(Self { pca, position, centre, parts })
+    }
+
+    /// The coordinates of training cells on the components fitted without them; the first of `rows` came to the sums as
+    /// number `first`, the others after it.
+    ///
+    /// **Shapes** `x`: (n_cells, n_genes), log-normalised → (n_rows, n_components)
+    pub fn coordinates(&self, x: &SparseMatrix, rows: &[usize], first: usize) -> Array2<f32> {
+        let offsets: Vec<Array1<f64>> = self.parts.iter().map(|part| -self.centre.dot(part)).collect();
+        let mut coordinates = Array2::zeros((rows.len(), self.pca.n_components()));
+        coordinates.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(number, mut target)| {
+            let part = (first + number) % self.parts.len();
+            let mut scores = offsets[part].clone();
+            let (genes, values) = x.row(rows[number]);
+            for (&gene, &value) in genes.iter().zip(values) {
+                let place = self.position[gene as usize];
+                if place != u32::MAX {
+                    scores.scaled_add(f64::from(value), &self.parts[part].row(place as usize));
+                }
             }
-        }
-        image
-    }
-
-    fn project(&self, components: MatRef<'_, f64>, mut target: ArrayViewMut2<'_, f32>) {
-        let rowwise =
-            Array2::from_shape_fn((components.nrows(), components.ncols()), |(gene, k)| components[(gene, k)]);
-        let offset = ArrayView1::from(self.centre).dot(&rowwise);
-        for (&row, mut target) in self.rows.iter().zip(target.axis_iter_mut(Axis(0))) {
-            let mut scores = -&offset;
-            self.each(row, |gene, value| scores.scaled_add(value, &rowwise.row(gene)));
             target.assign(&scores.mapv(|score| score as f32));
-        }
-    }
-
-    fn each(&self, row: usize, mut act: impl FnMut(usize, f64)) {
-        let (genes, values) = self.x.row(row);
-        for (&gene, &value) in genes.iter().zip(values) {
-            let place = self.position[gene as usize];
-            if place != usize::MAX {
-                act(place, f64::from(value));
-            }
-        }
+        });
+        coordinates
     }
 }
 
-/// A B on one thread, so that no sum depends on the number of threads.
-fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    let mut product = Mat::zeros(a.nrows(), b.ncols());
-    matmul(product.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
-    product
-}
-
-/// Gram–Schmidt, twice; what is left of a direction that depends on those before it is set to zero.
-fn orthonormalise(matrix: &mut Mat<f64>) {
-    for k in 0..matrix.ncols() {
-        let mut column = Array1::from(matrix.col_as_slice(k).to_vec());
-        let length = column.dot(&column).sqrt();
-        for _ in 0..2 {
-            for before in 0..k {
-                let before = ArrayView1::from(matrix.col_as_slice(before));
-                let overlap = before.dot(&column);
-                column.scaled_add(-overlap, &before);
-            }
-        }
-        let rest = column.dot(&column).sqrt();
-        column *= if rest > SHORTEST * length { 1.0 / rest } else { 0.0 };
-        matrix.col_as_slice_mut(k).iter_mut().zip(&column).for_each(|(value, column)| *value = *column);
-    }
+/// The leading eigenvectors of a covariance near that of all cells: (n_chosen, n_components).
+fn components(covariance: &Mat<f64>, start: &Mat<f64>, wanted: &Mat<f64>) -> Result<Array2<f64>> {
+    let (_, vectors) = leading(covariance.as_ref(), start.clone(), wanted.ncols(), EFFORT)?;
+    let found = vectors.subcols(0, wanted.ncols());
+    let overlap = product(found.transpose(), wanted.as_ref());
+    let turned = product(found, polar(&overlap)?.as_ref());
+    Ok(Array2::from_shape_fn((turned.nrows(), turned.ncols()), |(gene, k)| turned[(gene, k)]))
 }
 
 /// The orthogonal factor of a square matrix, M (MᵀM)^−½.
@@ -172,18 +97,28 @@ fn polar(matrix: &Mat<f64>) -> Result<Mat<f64>> {
     let n = matrix.ncols();
     let (values, vectors) = eigen(&product(matrix.transpose(), matrix.as_ref()))?;
     let greatest = values.last().copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);
-    let scaled = Mat::from_fn(n, n, |i, k| vectors[(i, k)] / values[k].max(SHORTEST * greatest).sqrt());
+    let scaled = Mat::from_fn(n, n, |i, k| vectors[(i, k)] / values[k].max(LEAST_OVERLAP * greatest).sqrt());
     let root = product(scaled.as_ref(), vectors.transpose());
     Ok(product(matrix.as_ref(), root.as_ref()))
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::ArrayView1;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
+
+    /// Components and the coordinates of the cells without them.
+    fn cross_fit(x: &SparseMatrix, rows: &[usize], columns: &[usize], n_components: usize) -> (Pca, Array2<f32>) {
+        let mut sums = CrossFitted::sums(x.column_means(rows), columns).unwrap();
+        sums.add(x, rows);
+        let fitted = CrossFitted::fit(sums, n_components).unwrap();
+        let coordinates = fitted.coordinates(x, rows, 0);
+        (fitted.pca, coordinates)
+    }
 
     /// Cells with three true directions in `n_genes` genes of unit noise.
     fn noisy(n_cells: usize, n_genes: usize, seed: u64) -> SparseMatrix {
@@ -207,7 +142,7 @@ mod tests {
         let (n_cells, n_genes) = (160, 200);
         let all = noisy(1160, n_genes, 1);
         let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..n_cells).collect(), (0..n_genes).collect());
-        let (pca, cross_fitted) = Pca::cross_fit(&all, &rows, &columns, 6).unwrap();
+        let (pca, cross_fitted) = cross_fit(&all, &rows, &columns, 6);
         let everything = pca.transform(&all).unwrap();
         let unseen = everything.select(Axis(0), &(n_cells..1160).collect::<Vec<_>>());
         for k in 0..6 {
@@ -228,7 +163,7 @@ mod tests {
     fn the_components_without_a_part_are_those_of_the_other_cells() {
         let x = noisy(90, 40, 2);
         let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..90).collect(), (0..40).collect());
-        let (pca, cross_fitted) = Pca::cross_fit(&x, &rows, &columns, 3).unwrap();
+        let (pca, cross_fitted) = cross_fit(&x, &rows, &columns, 3);
         let others: Vec<usize> = (0..90).filter(|row| row % 10 != 4).collect();
         let without = Pca { mean: pca.mean.clone(), ..Pca::fit(&x, &others, &columns, 3).unwrap() };
         // The same cell on both: the lengths agree, whatever the turn.
@@ -243,7 +178,7 @@ mod tests {
     fn fewer_cells_than_components_and_parts_are_no_trouble() {
         let x = noisy(7, 12, 3);
         let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..7).collect(), (0..12).collect());
-        let (_, cross_fitted) = Pca::cross_fit(&x, &rows, &columns, 6).unwrap();
+        let (_, cross_fitted) = cross_fit(&x, &rows, &columns, 6);
         assert!(cross_fitted.iter().all(|value| value.is_finite()));
     }
 }

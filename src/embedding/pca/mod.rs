@@ -1,21 +1,42 @@
 //! Principal components: fitted exactly on training cells, applied to any cell.
 
-mod covariance;
 mod cross_fitted;
+mod eigen;
+mod leading;
+mod sums;
 
 use faer::Mat;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use self::covariance::covariance;
-pub(crate) use self::covariance::eigen;
+pub use self::cross_fitted::CrossFitted;
+pub(crate) use self::eigen::eigen;
+use self::leading::{Effort, leading};
+pub use self::sums::CovarianceSums;
+use self::sums::Sums;
 use crate::cells::SparseMatrix;
 use crate::{Error, Result};
 
 /// The covariance of more genes, and its eigenvectors, would take gigabytes and many minutes.
 const MOST_GENES: usize = 10_000;
-/// A component with a smaller share of the largest variance than this is rounding error.
-const LEAST_VARIANCE: f64 = 1e-12;
+/// A component with a smaller share of the largest variance than this is rounding error of sums in 32 bits.
+const LEAST_VARIANCE: f64 = 1e-7;
+
+/// Directions that are followed for each component wanted, so that the last components come out well.
+const DIRECTIONS_PER_COMPONENT: usize = 2;
+/// Of no more genes, all eigenvectors are computed.
+const DENSE_GENES: usize = 400;
+/// Nor of fewer genes than so many times the directions.
+const MOST_DIRECTIONS_SHARE: usize = 4;
+/// The error of a component, ‖C v − θ v‖ as a share of its variance θ.
+const TOLERANCE: f64 = 1e-6;
+/// Rounds after which the components are taken as they are; a few do.
+const MOST_ROUNDS: usize = 40;
+/// The largest degree of a filter in a round.
+const MOST_DEGREE: usize = 10;
 
 /// A fitted principal component analysis.
 ///
@@ -42,77 +63,36 @@ impl Pca {
     /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, if fewer components have
     /// any variance, or if there are more than 10,000 genes.
     pub fn fit(x: &SparseMatrix, rows: &[usize], columns: &[usize], n_components: usize) -> Result<Self> {
-        Ok(Self::decompose(x, rows, columns, n_components)?.0)
+        let mut sums = CovarianceSums::new(x.column_means(rows), columns, 1)?;
+        sums.add(x, rows);
+        Ok(Self::decompose(&sums.finish(), n_components)?.0)
     }
 
-    /// Fits the components, and gives the cells `rows` the coordinates that they would have had they not been fitted to.
-    ///
-    /// Components follow the noise of the cells that they are fitted to, so that these cells spread wider along them than
-    /// unseen cells of the same kind, the more so the fewer the cells. Each tenth of the cells is therefore projected on
-    /// components fitted to the others, turned to agree with those of all cells.
-    ///
-    /// **Shapes** as of [`Self::fit`] → (n_rows, n_components)
-    ///
-    /// # Errors
-    /// Those of [`Self::fit`].
-    pub fn cross_fit(
-        x: &SparseMatrix,
-        rows: &[usize],
-        columns: &[usize],
-        n_components: usize,
-    ) -> Result<(Self, Array2<f32>)> {
-        let (pca, covariance, vectors) = Self::decompose(x, rows, columns, n_components)?;
-        let coordinates = cross_fitted::coordinates(x, rows, columns, &pca, &covariance, &vectors)?;
-        Ok((pca, coordinates))
-    }
-
-    /// The analysis with the covariance (lower triangle) and all its eigenvectors, their values rising.
-    fn decompose(
-        x: &SparseMatrix,
-        rows: &[usize],
-        columns: &[usize],
-        n_components: usize,
-    ) -> Result<(Self, Mat<f64>, Mat<f64>)> {
-        let invalid = |reason: String| Error::InvalidParameter {
-            name: "n_components".into(),
-            value: n_components.to_string(),
-            reason,
-        };
-        let most = columns.len().min(rows.len().saturating_sub(1));
-        if n_components == 0 || n_components > most {
-            let (cells, genes) = (rows.len(), columns.len());
-            return Err(invalid(format!(
-                "{cells} training cells and {genes} variable genes allow 1 to {most} components"
-            )));
-        }
-        if columns.len() > MOST_GENES {
+    /// The analysis with more eigenvectors of the covariance than it has components, their values falling.
+    fn decompose(sums: &Sums, n_components: usize) -> Result<(Self, Mat<f64>)> {
+        sums.check(n_components)?;
+        let Sums { mean, columns, whole: covariance, .. } = sums;
+        let total: f64 = (0..columns.len()).map(|gene| covariance[(gene, gene)]).sum();
+        let (values, vectors) = leading_of(covariance, n_components)?;
+        let n_varying = values[..n_components].iter().filter(|&&value| value > LEAST_VARIANCE * values[0]).count();
+        if n_varying < n_components {
             return Err(Error::InvalidParameter {
-                name: "n_top_genes".into(),
-                value: columns.len().to_string(),
-                reason: format!("components are fitted to at most {MOST_GENES} genes"),
+                name: "n_components".into(),
+                value: n_components.to_string(),
+                reason: format!("only {n_varying} components of these cells have any variance"),
             });
         }
-        let mean = x.column_means(rows);
-        let covariance = covariance(x, rows, columns, &mean);
-        let total: f64 = (0..columns.len()).map(|gene| covariance[(gene, gene)]).sum();
-        let (values, vectors) = eigen(&covariance)?;
-        // Eigenvalues rise, components fall.
-        let order: Vec<usize> = (0..columns.len()).rev().take(n_components).collect();
-        let n_varying = order.iter().filter(|&&k| values[k] > LEAST_VARIANCE * values[order[0]].max(0.0)).count();
-        if n_varying < n_components {
-            return Err(invalid(format!("only {n_varying} components of these cells have any variance")));
-        }
-        let mut loadings = Array2::zeros((x.n_columns(), n_components));
-        for (component, &k) in order.iter().enumerate() {
-            let vector = vectors.col_as_slice(k);
+        let mut loadings = Array2::zeros((mean.len(), n_components));
+        for component in 0..n_components {
+            let vector = vectors.col_as_slice(component);
             let largest = vector.iter().fold(0.0_f64, |largest, &v| if v.abs() > largest.abs() { v } else { largest });
             for (&gene, &value) in columns.iter().zip(vector) {
                 loadings[[gene, component]] = (value * largest.signum()) as f32;
             }
         }
-        let variance: Vec<f64> = order.iter().map(|&k| values[k]).collect();
+        let variance = values[..n_components].to_vec();
         let variance_ratio = variance.iter().map(|value| value / total).collect();
-        Ok((Self { mean, loadings, variance, variance_ratio }, covariance, vectors))
+        Ok((Self { mean: mean.clone(), loadings, variance, variance_ratio }, vectors))
     }
 
     /// Number of genes.
@@ -175,6 +155,25 @@ impl Pca {
     }
 }
 
+/// Leading eigenvalues and eigenvectors, falling: twice as many as wanted, of which those wanted are exact.
+fn leading_of(covariance: &Mat<f64>, n_wanted: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+    let n = covariance.nrows();
+    let n_directions = (DIRECTIONS_PER_COMPONENT * n_wanted).min(n);
+    if n <= DENSE_GENES.max(MOST_DIRECTIONS_SHARE * n_directions) {
+        let (rising, vectors) = eigen(covariance)?;
+        let values = rising.into_iter().rev().take(n_directions).collect();
+        return Ok((values, Mat::from_fn(n, n_directions, |gene, k| vectors[(gene, n - 1 - k)])));
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let start = Mat::from_fn(n, n_directions, |_, _| StandardNormal.sample(&mut rng));
+    leading(
+        covariance.as_ref(),
+        start,
+        n_wanted,
+        Effort { tolerance: TOLERANCE, most_rounds: MOST_ROUNDS, most_degree: MOST_DEGREE },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{Rng, SeedableRng};
@@ -219,6 +218,28 @@ mod tests {
         assert!(pca.variance.is_sorted_by(|a, b| a >= b));
         let total: f64 = columns.iter().map(|&gene| covariance[[gene, gene]]).sum();
         assert!((pca.variance_ratio[0] - pca.variance[0] / total).abs() < 1e-12);
+    }
+
+    #[test]
+    fn leading_eigenvectors_are_those_of_the_whole_decomposition() {
+        let x = matrix(900, 500, 0.3);
+        let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..900).collect(), (0..500).collect());
+        let mut sums = CovarianceSums::new(x.column_means(&rows), &columns, 3).unwrap();
+        sums.add(&x, &rows);
+        let covariance = sums.finish().whole;
+        let (values, vectors) = leading_of(&covariance, 20).unwrap();
+        let (all_values, all_vectors) = eigen(&covariance).unwrap();
+        for k in 0..20 {
+            assert!(
+                (values[k] / all_values[499 - k] - 1.0).abs() < 1e-10,
+                "{k}: {} {}",
+                values[k],
+                all_values[499 - k]
+            );
+            let of = vectors.col_as_slice(k).iter().zip(all_vectors.col_as_slice(499 - k));
+            let overlap: f64 = of.map(|(a, b)| a * b).sum();
+            assert!(overlap.abs() > 1.0 - 1e-8, "{k}: {overlap}");
+        }
     }
 
     #[test]
@@ -270,21 +291,5 @@ mod tests {
         let error = Pca::fit(&constant, &[0, 1, 2, 3, 4], &[0, 1, 2], 2).unwrap_err().to_string();
         assert!(error.contains("only 0 components"), "{error}");
         assert!(Pca::fit(&x, &rows, &[0, 1, 2], 2).unwrap().transform(&constant).is_err());
-    }
-
-    #[test]
-    #[ignore = "measures time: 8000 cells, 2000 genes"]
-    fn eight_thousand_cells_take_a_few_seconds() {
-        let x = matrix(8000, 2000, 0.2);
-        let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..8000).collect(), (0..2000).collect());
-        let start = std::time::Instant::now();
-        let mean = x.column_means(&rows);
-        let matrix = covariance(&x, &rows, &columns, &mean);
-        println!("covariance after {:?}", start.elapsed());
-        eigen(&matrix).unwrap();
-        println!("eigenvectors after {:?}", start.elapsed());
-        let pca = Pca::fit(&x, &rows, &columns, 50).unwrap();
-        pca.transform(&x).unwrap();
-        println!("fit again and projection after {:?}", start.elapsed());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use hdf5::types::VarLenUnicode;
-
-use super::append::Appender;
+use super::packed::{Layout, Packed};
+use super::rows::{self, Rows};
 use super::target::{self, Target};
+use super::texts::Texts;
 use super::write;
-use crate::cells::{Cells, Column, SparseMatrix};
+use crate::cells::{Cells, Column};
 use crate::error::refuse;
 use crate::{Error, Result};
 
@@ -50,9 +50,9 @@ pub fn write_blocks(
 /// A file that is being filled.
 struct Open {
     matrices: Vec<Rows>,
-    index: Appender<VarLenUnicode>,
+    index: Texts,
     columns: Vec<Values>,
-    arrays: Vec<Appender<f32>>,
+    arrays: Vec<Packed>,
 }
 
 impl Open {
@@ -60,21 +60,26 @@ impl Open {
     fn new(root: &Target, outline: &Cells, n_cells: usize) -> Result<Self> {
         let shape = (n_cells, outline.var.index.len());
         root.root_encoding()?;
-        let mut matrices = vec![Rows::new(root, "X", shape)?];
+        // How many values will be stored is not known.
+        let matrix = |place, name| Rows::new(&[(place, name)], shape, None, rows::may_be_wide(shape));
+        let mut matrices = vec![matrix(root, "X")?];
         let layers = root.group("layers", "dict", "0.1.0")?;
         for name in outline.layers.keys() {
-            matrices.push(Rows::new(&layers, name, shape)?);
+            matrices.push(matrix(&layers, name)?);
         }
         let (obs, index_name) = write::table_group(root, "obs", &outline.obs)?;
-        let index = Appender::texts(&obs, &index_name, n_cells)?;
+        let index = Texts::new(&obs, &index_name, n_cells)?;
         let column = |(name, column): &(String, Column)| {
             write::column_place(&obs, name, |place, name| Values::new(place, name, column, n_cells))
         };
         let columns = outline.obs.columns.iter().map(column).collect::<Result<_>>()?;
         write::table(root, "var", &outline.var)?;
         let obsm = root.group("obsm", "dict", "0.1.0")?;
-        let array =
-            |(name, array): (&String, &ndarray::Array2<f32>)| Appender::array(&obsm, name, (n_cells, array.ncols()));
+        let array = |(name, array): (&String, &ndarray::Array2<f32>)| {
+            let encoding = Some(("array", "0.2.0"));
+            let layout = Layout { n_rows: Some(n_cells), width: Some(array.ncols()), shuffles: true, encoding };
+            Packed::new::<f32>(&[(&obsm, name)], &layout)
+        };
         let arrays = outline.obsm.iter().map(array).collect::<Result<_>>()?;
         let varm = root.group("varm", "dict", "0.1.0")?;
         for (name, array) in &outline.varm {
@@ -89,9 +94,9 @@ impl Open {
 
     fn append(&mut self, root: &Target, block: &Cells) -> Result<()> {
         for (rows, matrix) in self.matrices.iter_mut().zip(std::iter::once(&block.x).chain(block.layers.values())) {
-            rows.append(root, matrix)?;
+            rows.append(root, &[matrix])?;
         }
-        self.index.append(root, &target::texts("obs", &block.obs.index)?)?;
+        self.index.append(root, &block.obs.index)?;
         for (values, (_, column)) in self.columns.iter_mut().zip(&block.obs.columns) {
             values.append(root, column)?;
         }
@@ -109,102 +114,62 @@ impl Open {
     }
 }
 
-/// A matrix in compressed sparse rows that is being filled.
-struct Rows {
-    data: Appender<f32>,
-    indices: Appender<u32>,
-    offsets: Appender<u64>,
-    n_stored: u64,
-}
-
-impl Rows {
-    fn new(parent: &Target, name: &str, (n_rows, n_columns): (usize, usize)) -> Result<Self> {
-        let group = parent.group(name, "csr_matrix", "0.1.0")?;
-        group.list_attribute("shape", &[n_rows as i64, n_columns as i64])?;
-        let data = Appender::list::<f32>(&group, "data", None, None)?;
-        // How many values will be stored is not known; scipy wants both arrays of the same width.
-        let most = n_rows.checked_mul(n_columns).and_then(|most| i32::try_from(most).ok());
-        let (indices, mut offsets) = match most.is_some() && i32::try_from(n_columns).is_ok() {
-            true => (
-                Appender::list::<i32>(&group, "indices", None, None)?,
-                Appender::list::<i32>(&group, "indptr", Some(n_rows + 1), None)?,
-            ),
-            false => (
-                Appender::list::<i64>(&group, "indices", None, None)?,
-                Appender::list::<i64>(&group, "indptr", Some(n_rows + 1), None)?,
-            ),
-        };
-        offsets.append(&group, &[0])?;
-        Ok(Self { data, indices, offsets, n_stored: 0 })
-    }
-
-    fn append(&mut self, root: &Target, matrix: &SparseMatrix) -> Result<()> {
-        self.data.append(root, matrix.values())?;
-        self.indices.append(root, matrix.indices())?;
-        let ends: Vec<u64> = matrix.indptr().iter().skip(1).map(|&end| self.n_stored + end as u64).collect();
-        self.n_stored += matrix.n_stored() as u64;
-        self.offsets.append(root, &ends)
-    }
-
-    fn finish(self, root: &Target) -> Result<()> {
-        self.data.finish(root)?;
-        self.indices.finish(root)?;
-        self.offsets.finish(root)
-    }
-}
-
 /// A column of `obs` that is being filled.
 enum Values {
-    Texts(Appender<VarLenUnicode>),
-    Floats(Appender<f64>),
-    Integers(Appender<i64>),
-    Booleans(Appender<bool>),
-    Codes(Appender<i32>),
+    Texts(Texts),
+    Numbers(Packed),
+    /// Codes, and how many categories there are.
+    Codes(Packed, usize),
     /// Values and mask.
-    NullableIntegers(Appender<i64>, Appender<bool>),
-    NullableBooleans(Appender<bool>, Appender<bool>),
+    NullableIntegers(Packed, Packed),
+    NullableBooleans(Packed, Packed),
 }
 
 impl Values {
     fn new(place: &Target, name: &str, column: &Column, n_rows: usize) -> Result<Self> {
-        let (length, encoding) = (Some(n_rows), Some(("array", "0.2.0")));
+        let numbers = Layout { n_rows: Some(n_rows), width: None, shuffles: true, encoding: Some(("array", "0.2.0")) };
         Ok(match column {
-            Column::Text(_) => Self::Texts(Appender::texts(place, name, n_rows)?),
-            Column::Float(_) => Self::Floats(Appender::list::<f64>(place, name, length, encoding)?),
-            Column::Integer(_) => Self::Integers(Appender::list::<i64>(place, name, length, encoding)?),
-            Column::Boolean(_) => Self::Booleans(Appender::list::<bool>(place, name, length, encoding)?),
+            Column::Text(_) => Self::Texts(Texts::new(place, name, n_rows)?),
+            Column::Float(_) => Self::Numbers(Packed::new::<f64>(&[(place, name)], &numbers)?),
+            Column::Integer(_) => Self::Numbers(Packed::new::<i64>(&[(place, name)], &numbers)?),
+            Column::Boolean(_) => Self::Numbers(Packed::new::<bool>(&[(place, name)], &numbers)?),
             Column::NullableInteger(_) => {
                 let group = place.group(name, "nullable-integer", "0.1.0")?;
                 Self::NullableIntegers(
-                    Appender::list::<i64>(&group, "values", length, encoding)?,
-                    Appender::list::<bool>(&group, "mask", length, encoding)?,
+                    Packed::new::<i64>(&[(&group, "values")], &numbers)?,
+                    Packed::new::<bool>(&[(&group, "mask")], &numbers)?,
                 )
             }
             Column::NullableBoolean(_) => {
                 let group = place.group(name, "nullable-boolean", "0.1.0")?;
                 Self::NullableBooleans(
-                    Appender::list::<bool>(&group, "values", length, encoding)?,
-                    Appender::list::<bool>(&group, "mask", length, encoding)?,
+                    Packed::new::<bool>(&[(&group, "values")], &numbers)?,
+                    Packed::new::<bool>(&[(&group, "mask")], &numbers)?,
                 )
             }
             Column::Categorical { categories, ordered, .. } => {
                 let group = write::categorical_group(place, name, categories, *ordered)?;
-                Self::Codes(match categories.len() {
-                    0..=127 => Appender::list::<i8>(&group, "codes", length, encoding)?,
-                    128..=32767 => Appender::list::<i16>(&group, "codes", length, encoding)?,
-                    _ => Appender::list::<i32>(&group, "codes", length, encoding)?,
-                })
+                let codes = match categories.len() {
+                    0..=127 => Packed::new::<i8>(&[(&group, "codes")], &numbers)?,
+                    128..=32767 => Packed::new::<i16>(&[(&group, "codes")], &numbers)?,
+                    _ => Packed::new::<i32>(&[(&group, "codes")], &numbers)?,
+                };
+                Self::Codes(codes, categories.len())
             }
         })
     }
 
     fn append(&mut self, root: &Target, column: &Column) -> Result<()> {
         match (self, column) {
-            (Self::Texts(appender), Column::Text(values)) => appender.append(root, &target::texts("obs", values)?),
-            (Self::Floats(appender), Column::Float(values)) => appender.append(root, values),
-            (Self::Integers(appender), Column::Integer(values)) => appender.append(root, values),
-            (Self::Booleans(appender), Column::Boolean(values)) => appender.append(root, values),
-            (Self::Codes(appender), Column::Categorical { codes, .. }) => appender.append(root, codes),
+            (Self::Texts(texts), Column::Text(values)) => texts.append(root, values),
+            (Self::Numbers(numbers), Column::Float(values)) => numbers.append(root, values),
+            (Self::Numbers(numbers), Column::Integer(values)) => numbers.append(root, values),
+            (Self::Numbers(numbers), Column::Boolean(values)) => numbers.append(root, values),
+            (Self::Codes(numbers, n_categories), Column::Categorical { codes, .. }) => match n_categories {
+                0..=127 => numbers.append(root, &write::narrow(codes, |code| code as i8)),
+                128..=32767 => numbers.append(root, &write::narrow(codes, |code| code as i16)),
+                _ => numbers.append(root, codes),
+            },
             (Self::NullableIntegers(known, missing), Column::NullableInteger(values)) => {
                 let (values, mask) = write::masked(values);
                 known.append(root, &values)?;
@@ -221,16 +186,9 @@ impl Values {
 
     fn finish(self, root: &Target) -> Result<()> {
         match self {
-            Self::Texts(appender) => appender.finish(root),
-            Self::Floats(appender) => appender.finish(root),
-            Self::Integers(appender) => appender.finish(root),
-            Self::Booleans(appender) => appender.finish(root),
-            Self::Codes(appender) => appender.finish(root),
-            Self::NullableIntegers(known, missing) => {
-                known.finish(root)?;
-                missing.finish(root)
-            }
-            Self::NullableBooleans(known, missing) => {
+            Self::Texts(texts) => texts.finish(root),
+            Self::Numbers(numbers) | Self::Codes(numbers, _) => numbers.finish(root),
+            Self::NullableIntegers(known, missing) | Self::NullableBooleans(known, missing) => {
                 known.finish(root)?;
                 missing.finish(root)
             }
@@ -252,6 +210,13 @@ fn check_like(block: &Cells, outline: &Cells) -> Result<()> {
     }
     for ((name, column), (_, expected)) in block.obs.columns.iter().zip(&outline.obs.columns) {
         same(&format!("length of obs/{name}"), n_cells, column.len())?;
+        if std::mem::discriminant(column) != std::mem::discriminant(expected) {
+            return Err(unlike(
+                &format!("kind of a column, obs/{name}"),
+                "that of the outline".into(),
+                "another".into(),
+            ));
+        }
         same(&format!("categories of obs/{name}"), categories(expected), categories(column))?;
     }
     write::check_table("obs", &block.obs)

@@ -1,49 +1,89 @@
 //! Dense arrays: `X` and layers written as such, `obsm` and `varm`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use hdf5::{Dataset, LocationType};
-use ndarray::{Array2, s};
+use ndarray::Array2;
+use rayon::prelude::*;
 
-use super::matrix::{self, Conversion, Narrowing};
+use super::floats::Floats;
 use super::source::Source;
-use super::{attributes, legacy, raw};
+use super::{attributes, legacy, matrix};
 use crate::cells::SparseMatrix;
 use crate::{Error, Result};
 
-/// Values read at a time.
-const BLOCK: usize = 1 << 22;
+/// Rows that one thread looks through.
+const ROWS: usize = 64;
 
-/// Reads the rows of a dense matrix of the given shape that `keeps` names; zeros are not stored.
-///
-/// # Errors
-/// [`Error::ShapeMismatch`] if the shape is another; [`Error::InvalidFile`] if the matrix cannot be read.
-pub(super) fn read_sparse(
-    source: &Source,
-    dataset: &Dataset,
-    slot: &str,
-    shape: (usize, usize),
-    keeps: impl Fn(usize) -> bool,
-) -> Result<SparseMatrix> {
-    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
-    if u32::try_from(shape.1).is_err() {
-        return Err(source.damaged(slot, "has too many columns: 2^32 or more"));
+/// A dense matrix on disk.
+pub(super) struct Dense<'a> {
+    values: Floats<'a>,
+    n_columns: usize,
+}
+
+impl<'a> Dense<'a> {
+    /// Opens a matrix of the given shape.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if the shape is another; [`Error::InvalidFile`] if it holds no numbers.
+    pub(super) fn open(source: &'a Source, dataset: &Dataset, slot: &str, shape: (usize, usize)) -> Result<Self> {
+        let stored = dataset.get_shape().map_err(source.hdf5(slot))?;
+        let found = match stored[..] {
+            [n_rows, n_columns] => (n_rows, n_columns),
+            // Before anndata 0.7, a matrix of one column or one row lost a dimension.
+            [n] if shape.0.min(shape.1) == 1 && shape.0.max(shape.1) == n => shape,
+            _ => return Err(source.damaged(slot, format!("has the shape {stored:?} and is not a matrix"))),
+        };
+        matrix::check_shape(source, slot, shape, found)?;
+        if u32::try_from(shape.1).is_err() {
+            return Err(source.damaged(slot, "has too many columns: 2^32 or more"));
+        }
+        Ok(Self { values: Floats::open(source, dataset, slot)?, n_columns: shape.1 })
     }
-    let mut number = 0;
-    rows(source, dataset, slot, Some(shape), |row| {
-        number += 1;
-        if !keeps(number - 1) {
-            return;
+
+    /// Some rows; zeros are not stored.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFile`] if they cannot be read.
+    pub(super) fn rows(&self, range: Range<usize>) -> Result<SparseMatrix> {
+        let (n_rows, n_columns) = (range.len(), self.n_columns);
+        // A list is one row or one column.
+        let per_row = n_columns / self.values.width().max(1);
+        let values = self.values.rows(range.start * per_row..range.end * per_row)?;
+        if values.is_empty() {
+            return SparseMatrix::new(n_columns, vec![0; n_rows + 1], Vec::new(), Vec::new());
         }
-        for (column, &value) in row.iter().enumerate() {
-            if value != 0.0 {
-                indices.push(column as u32);
-                values.push(value);
+        let parts: Vec<(Vec<usize>, Vec<u32>, Vec<f32>)> = values
+            .par_chunks(ROWS * n_columns)
+            .map(|rows| {
+                let (mut lengths, mut indices, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+                for row in rows.chunks_exact(n_columns) {
+                    let before = indices.len();
+                    for (column, &value) in row.iter().enumerate().filter(|&(_, &value)| value != 0.0) {
+                        indices.push(column as u32);
+                        stored.push(value);
+                    }
+                    lengths.push(indices.len() - before);
+                }
+                (lengths, indices, stored)
+            })
+            .collect();
+        let (mut indptr, mut indices, mut stored) = (vec![0], Vec::new(), Vec::new());
+        for (lengths, some_indices, some_values) in parts {
+            for length in lengths {
+                indptr.push(indptr[indptr.len() - 1] + length);
             }
+            indices.extend(some_indices);
+            stored.extend(some_values);
         }
-        indptr.push(indices.len());
-    })?;
-    SparseMatrix::new(shape.1, indptr, indices, values)
+        SparseMatrix::new(n_columns, indptr, indices, stored)
+    }
+
+    /// Fails if values that were read have no counterpart here.
+    pub(super) fn check(&self) -> Result<()> {
+        self.values.check()
+    }
 }
 
 /// Reads the arrays of `obsm` or `varm` that `keeps` names, of `n_rows` rows; what is not a dense array is left out with a
@@ -79,10 +119,10 @@ pub(super) fn read_arrays(
                     source.note(&slot, &format!("is an array of {} dimensions, not of two; left out", shape.len()));
                     continue;
                 }
-                let mut values = Vec::with_capacity(raw::check_size(source, &slot, &dataset)?);
-                rows(source, &dataset, &slot, None, |row| values.extend_from_slice(row))?;
-                let array = Array2::from_shape_vec((shape[0], shape[1]), values)
+                let values = Floats::open(source, &dataset, &slot)?;
+                let array = Array2::from_shape_vec((shape[0], shape[1]), values.rows(0..shape[0])?)
                     .map_err(|error| source.damaged(&slot, format!("cannot be read ({error})")))?;
+                values.check()?;
                 arrays.insert(key, array);
             }
         }
@@ -96,57 +136,4 @@ pub(super) fn read_arrays(
             got: format!("{} rows", array.nrows()),
         }),
     }
-}
-
-/// Calls `take` with every row of a matrix, in blocks of whole chunks.
-fn rows(
-    source: &Source,
-    dataset: &Dataset,
-    slot: &str,
-    shape: Option<(usize, usize)>,
-    mut take: impl FnMut(&[f32]),
-) -> Result<()> {
-    let stored = dataset.get_shape().map_err(source.hdf5(slot))?;
-    let (n_rows, n_columns) = match (&stored[..], shape) {
-        (&[n_rows, n_columns], _) => (n_rows, n_columns),
-        // Before anndata 0.7, a matrix of one column or one row lost a dimension.
-        (&[n], Some((n_rows, n_columns))) if n_rows.min(n_columns) == 1 && n_rows.max(n_columns) == n => {
-            (n_rows, n_columns)
-        }
-        _ => return Err(source.damaged(slot, format!("has the shape {stored:?} and is not a matrix"))),
-    };
-    matrix::check_shape(source, slot, shape.unwrap_or((n_rows, n_columns)), (n_rows, n_columns))?;
-    let size = raw::check_size(source, slot, dataset)?;
-    let conversion = Conversion::of(source, dataset, slot)?;
-    if size == 0 {
-        (0..n_rows).for_each(|_| take(&[]));
-        return Ok(());
-    }
-    if conversion == Conversion::Booleans || stored.len() == 1 {
-        let values = match conversion {
-            Conversion::Booleans => matrix::booleans(source, dataset, slot)?,
-            _ => dataset.read_raw().map_err(source.hdf5(slot))?,
-        };
-        values.chunks_exact(n_columns).for_each(take);
-        return Ok(());
-    }
-    let chunk = dataset.chunk().map_or(1, |chunk| chunk[0].max(1));
-    let block = (BLOCK / n_columns).max(1).div_ceil(chunk) * chunk;
-    let mut narrowing = Narrowing::new(conversion, 0);
-    let mut start = 0;
-    while start < n_rows {
-        let range = s![start..(start + block).min(n_rows), ..];
-        if conversion == Conversion::Exact {
-            let values = dataset.read_slice_2d::<f32, _>(range).map_err(source.hdf5(slot))?;
-            values.as_standard_layout().as_slice().unwrap_or_default().chunks_exact(n_columns).for_each(&mut take);
-        } else {
-            let values = dataset.read_slice_2d::<f64, _>(range).map_err(source.hdf5(slot))?;
-            for row in values.rows() {
-                let row: Vec<f32> = row.iter().map(|&value| narrowing.narrow(value)).collect();
-                take(&row);
-            }
-        }
-        start += block;
-    }
-    narrowing.finish(source, slot).map(|_| ())
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::matrix::Matrix;
 use super::source::Source;
-use super::{dense, legacy, matrix, table, uns};
+use super::{dense, legacy, table, uns};
 use crate::cells::{Cells, SparseMatrix};
 use crate::{Error, Result};
 
@@ -28,7 +29,8 @@ pub fn read_noting(path: &Path) -> Result<(Cells, Vec<String>)> {
     if !source.file.link_exists("X") {
         return Err(missing_x(&source));
     }
-    cells.x = matrix::read(&source, &source.file, "X", "X", shape)?.ok_or_else(|| missing_x(&source))?;
+    let x = Matrix::open(&source, &source.file, "X", "X", shape)?;
+    cells.x = x.ok_or_else(|| missing_x(&source))?.read()?;
     cells.layers = read_matrices(&source, "layers", shape)?;
     for (name, n, pairs) in [("obsp", shape.0, &mut cells.obsp), ("varp", shape.1, &mut cells.varp)] {
         *pairs = read_matrices(&source, name, (n, n))?;
@@ -46,14 +48,16 @@ fn read_matrices(source: &Source, name: &str, shape: (usize, usize)) -> Result<B
     let mut matrices = BTreeMap::new();
     let Some(group) = source.group(name)? else { return Ok(matrices) };
     for key in source.members(&group, name)? {
-        if let Some(matrix) = matrix::read(source, &group, &key, &format!("{name}/{key}"), shape)? {
+        let slot = format!("{name}/{key}");
+        if let Some(matrix) = Matrix::open(source, &group, &key, &slot, shape)? {
+            let matrix = matrix.read()?;
             matrices.insert(key, matrix);
         }
     }
     Ok(matrices)
 }
 
-fn missing_x(source: &Source) -> Error {
+pub(super) fn missing_x(source: &Source) -> Error {
     let has_raw = source.file.link_exists("raw") || source.file.link_exists("raw.X");
     let hint = if has_raw {
         "only `raw` holds a matrix: in Python, `adata.raw.to_adata().write_h5ad(…)` makes it the `X`"

@@ -50,7 +50,7 @@ impl Source {
         Ok(Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default(), n_listed: Cell::default() })
     }
 
-    /// Takes a note of a slot that is left out or changed.
+    /// Takes a note of a slot that is left out or changed; what was noted before is not noted again.
     pub(in crate::io) fn note(&self, slot: &str, text: &str) {
         let note = format!("`{slot}` {text}");
         let mut notes = self.notes.borrow_mut();
@@ -63,6 +63,11 @@ impl Source {
     pub(in crate::io) fn forget(&self, slot: &str) {
         let (whole, inside) = (format!("`{slot}`"), format!("`{slot}/"));
         self.notes.borrow_mut().retain(|note| !note.starts_with(&whole) && !note.starts_with(&inside));
+    }
+
+    /// A copy of the notes taken so far.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.notes.borrow().clone()
     }
 
     /// The notes taken so far.

@@ -2,25 +2,18 @@
 
 use std::path::Path;
 
+use bytemuck::NoUninit;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type, Location};
 
-use super::append::write_rows;
 use super::disk::Disk;
 use super::failure;
+use super::packed::{Layout, Packed};
+use super::texts::Texts;
 use crate::{Error, Result};
 
 /// Shorter arrays are stored as they are.
 const LEAST_COMPRESSED_BYTES: usize = 1024;
-/// Elements per chunk of a compressed array: 256 KiB of 32-bit numbers, within the library's cache of one chunk.
-pub(super) const CHUNK: usize = 1 << 16;
-/// Deflate's level after the bytes were shuffled. On 12 million counts and their columns (November 2026): 19.0 MB in
-/// 0.9 s; level 4 makes 18.1 MB in 1.5 s, and 27.0 MB in 2.0 s without shuffling, as anndata does it.
-pub(super) const LEVEL: u8 = 1;
-
-/// Elements handed to the library at a time; a full disk is noticed after each piece.
-const PIECE: usize = 1 << 22;
-
 /// A place in the file being written.
 pub(super) struct Target<'a> {
     pub(super) path: &'a Path,
@@ -123,68 +116,55 @@ impl Target<'_> {
         attribute.write_raw(values).map_err(self.hdf5(&self.slot))
     }
 
-    /// Writes numbers or booleans, converted from `T` to `Stored`, as an array with its encoding.
-    pub(super) fn array<T: H5Type, Stored: H5Type>(&self, name: &str, values: &[T], shape: &[usize]) -> Result<()> {
-        self.dataset::<T, Stored>(name, values, shape, true, Some(("array", "0.2.0")))
-    }
-
-    /// Writes the bare numbers of a sparse matrix.
-    pub(super) fn numbers<T: H5Type, Stored: H5Type>(&self, name: &str, values: &[T]) -> Result<()> {
-        self.dataset::<T, Stored>(name, values, &[values.len()], true, None)
+    /// Writes numbers or booleans as an array with its encoding.
+    pub(super) fn array<T: H5Type + NoUninit>(&self, name: &str, values: &[T], shape: &[usize]) -> Result<()> {
+        let encoding = ("array", "0.2.0");
+        if std::mem::size_of_val(values) >= LEAST_COMPRESSED_BYTES {
+            let layout = Layout {
+                n_rows: Some(shape[0]),
+                width: shape.get(1).copied(),
+                shuffles: true,
+                encoding: Some(encoding),
+            };
+            let mut packed = Packed::new::<T>(&[(self, name)], &layout)?;
+            packed.append(self, values)?;
+            return packed.finish(self);
+        }
+        let slot = self.name_of(name);
+        let builder = self.group.new_dataset_builder().obj_track_times(false).no_chunk();
+        let dataset = builder.empty::<T>().shape(shape).create(name).map_err(self.hdf5(&slot))?;
+        if !values.is_empty() {
+            dataset.as_writer().write_raw(values).map_err(self.hdf5(&slot))?;
+        }
+        self.encoding(&dataset, &slot, encoding.0, encoding.1)?;
+        // What the library still holds back is written now, where a failure can be told, and not when it is dropped.
+        dataset.flush().map_err(self.hdf5(&slot))
     }
 
     /// Writes a list of texts.
     pub(super) fn texts(&self, name: &str, values: &[String]) -> Result<()> {
-        let values = texts(&self.name_of(name), values)?;
-        self.dataset::<_, VarLenUnicode>(name, &values, &[values.len()], false, Some(("string-array", "0.2.0")))
+        let mut texts = Texts::new(self, name, values.len())?;
+        texts.append(self, values)?;
+        texts.finish(self)
     }
 
     /// Writes a single number or truth.
     pub(super) fn scalar<T: H5Type>(&self, name: &str, value: T) -> Result<()> {
-        self.dataset::<T, T>(name, &[value], &[], false, Some(("numeric-scalar", "0.2.0")))
+        self.single(name, value, ("numeric-scalar", "0.2.0"))
     }
 
     /// Writes a single text.
     pub(super) fn text(&self, name: &str, value: &str) -> Result<()> {
         let value = text(&self.name_of(name), value)?;
-        self.dataset::<_, VarLenUnicode>(name, &[value], &[], false, Some(("string", "0.2.0")))
+        self.single(name, value, ("string", "0.2.0"))
     }
 
-    fn dataset<T: H5Type, Stored: H5Type>(
-        &self,
-        name: &str,
-        values: &[T],
-        shape: &[usize],
-        may_compress: bool,
-        encoding: Option<(&str, &str)>,
-    ) -> Result<()> {
+    fn single<T: H5Type>(&self, name: &str, value: T, (encoding, version): (&str, &str)) -> Result<()> {
         let slot = self.name_of(name);
-        let mut builder = self.group.new_dataset_builder().obj_track_times(false);
-        builder = if may_compress && std::mem::size_of_val(values) >= LEAST_COMPRESSED_BYTES {
-            let row: usize = shape[1..].iter().product();
-            let mut chunk = shape.to_vec();
-            chunk[0] = (CHUNK / row.max(1)).clamp(1, shape[0]);
-            builder.chunk(chunk).shuffle().deflate(LEVEL)
-        } else {
-            builder.no_chunk()
-        };
-        let dataset = builder.empty::<Stored>().shape(shape).create(name).map_err(self.hdf5(&slot))?;
-        match shape {
-            [] => dataset.as_writer().write_scalar(&values[0]).map_err(self.hdf5(&slot))?,
-            _ if values.is_empty() => {}
-            [_, width @ ..] => {
-                let width = width.first().copied();
-                let rows = (PIECE / width.unwrap_or(1)).next_multiple_of(dataset.chunk().map_or(1, |chunk| chunk[0]));
-                for (piece, values) in values.chunks(rows.max(1) * width.unwrap_or(1)).enumerate() {
-                    write_rows(&dataset, piece * rows.max(1), width, values).map_err(self.hdf5(&slot))?;
-                    self.check()?;
-                }
-            }
-        }
-        if let Some((encoding, version)) = encoding {
-            self.encoding(&dataset, &slot, encoding, version)?;
-        }
-        // What the library still holds back is compressed now, where a failure can be told, and not when it is dropped.
+        let builder = self.group.new_dataset_builder().obj_track_times(false).no_chunk();
+        let dataset = builder.empty::<T>().shape(()).create(name).map_err(self.hdf5(&slot))?;
+        dataset.as_writer().write_scalar(&value).map_err(self.hdf5(&slot))?;
+        self.encoding(&dataset, &slot, encoding, version)?;
         dataset.flush().map_err(self.hdf5(&slot))
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use bytemuck::NoUninit;
 use hdf5::H5Type;
 use ndarray::Array2;
 
+use super::rows::Rows;
 use super::target::{self, Target};
 use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::{Error, Result};
@@ -26,7 +28,14 @@ pub fn write(path: &Path, cells: &Cells) -> Result<()> {
 fn fill(root: &Target, cells: &Cells) -> Result<()> {
     root.root_encoding()?;
     sparse(root, "X", &cells.x)?;
-    for (name, matrices) in [("layers", &cells.layers), ("obsp", &cells.obsp), ("varp", &cells.varp)] {
+    let layers = root.group("layers", "dict", "0.1.0")?;
+    cells.layers.iter().try_for_each(|(key, matrix)| sparse(&layers, key, matrix))?;
+    annotations(root, cells)
+}
+
+/// Everything but the matrices of cells and genes.
+pub(super) fn annotations(root: &Target, cells: &Cells) -> Result<()> {
+    for (name, matrices) in [("obsp", &cells.obsp), ("varp", &cells.varp)] {
         let group = root.group(name, "dict", "0.1.0")?;
         matrices.iter().try_for_each(|(key, matrix)| sparse(&group, key, matrix))?;
     }
@@ -43,28 +52,16 @@ fn fill(root: &Target, cells: &Cells) -> Result<()> {
 
 /// Compressed sparse rows: both index arrays in 32 bits where they fit, else both in 64, as scipy wants them.
 pub(super) fn sparse(parent: &Target, name: &str, matrix: &SparseMatrix) -> Result<()> {
-    let group = parent.group(name, "csr_matrix", "0.1.0")?;
-    group.list_attribute("shape", &[matrix.n_rows() as i64, matrix.n_columns() as i64])?;
-    group.numbers::<f32, f32>("data", matrix.values())?;
     let fits = i32::try_from(matrix.n_stored()).is_ok() && i32::try_from(matrix.n_columns()).is_ok();
-    // A matrix without rows may have no offsets at all, but its file needs the one at which nothing starts.
-    let indptr: Vec<u64> = match matrix.indptr() {
-        [] => vec![0],
-        indptr => indptr.iter().map(|&offset| offset as u64).collect(),
-    };
-    if fits {
-        group.numbers::<u32, i32>("indices", matrix.indices())?;
-        group.numbers::<u64, i32>("indptr", &indptr)
-    } else {
-        group.numbers::<u32, i64>("indices", matrix.indices())?;
-        group.numbers::<u64, i64>("indptr", &indptr)
-    }
+    let shape = (matrix.n_rows(), matrix.n_columns());
+    let mut rows = Rows::new(&[(parent, name)], shape, Some(matrix.n_stored()), !fits)?;
+    rows.append(parent, &[matrix])?;
+    rows.finish(parent)
 }
 
 pub(super) fn dense(parent: &Target, name: &str, array: &Array2<f32>) -> Result<()> {
     let array = array.as_standard_layout();
-    let values = array.as_slice().unwrap_or_default();
-    parent.array::<f32, f32>(name, values, array.shape())
+    parent.array(name, array.as_slice().unwrap_or_default(), array.shape())
 }
 
 pub(super) fn table(root: &Target, name: &str, annotations: &Annotations) -> Result<()> {
@@ -112,39 +109,43 @@ fn index_name(annotations: &Annotations) -> String {
 fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
     match column {
         Column::Text(values) => group.texts(name, values),
-        Column::Float(values) => group.array::<f64, f64>(name, values, &[values.len()]),
-        Column::Integer(values) => group.array::<i64, i64>(name, values, &[values.len()]),
-        Column::Boolean(values) => group.array::<bool, bool>(name, values, &[values.len()]),
+        Column::Float(values) => group.array(name, values, &[values.len()]),
+        Column::Integer(values) => group.array(name, values, &[values.len()]),
+        Column::Boolean(values) => group.array(name, values, &[values.len()]),
         Column::NullableInteger(values) => {
             let group = group.group(name, "nullable-integer", "0.1.0")?;
-            write_masked::<i64>(&group, values)
+            write_masked(&group, values)
         }
         Column::NullableBoolean(values) => {
             let group = group.group(name, "nullable-boolean", "0.1.0")?;
-            write_masked::<bool>(&group, values)
+            write_masked(&group, values)
         }
         Column::Categorical { codes, categories, ordered } => {
             let group = categorical_group(group, name, categories, *ordered)?;
             // The width that pandas would choose.
             match categories.len() {
-                0..=127 => group.array::<i32, i8>("codes", codes, &[codes.len()]),
-                128..=32767 => group.array::<i32, i16>("codes", codes, &[codes.len()]),
-                _ => group.array::<i32, i32>("codes", codes, &[codes.len()]),
+                0..=127 => group.array("codes", &narrow(codes, |code| code as i8), &[codes.len()]),
+                128..=32767 => group.array("codes", &narrow(codes, |code| code as i16), &[codes.len()]),
+                _ => group.array("codes", codes, &[codes.len()]),
             }
         }
     }
 }
 
 /// The values of a column with a mask; the value of a missing one is of no account.
-fn write_masked<T: H5Type + Copy + Default>(group: &Target, values: &[Option<T>]) -> Result<()> {
+fn write_masked<T: H5Type + NoUninit + Default>(group: &Target, values: &[Option<T>]) -> Result<()> {
     let (known, mask) = masked(values);
-    group.array::<T, T>("values", &known, &[values.len()])?;
-    group.array::<bool, bool>("mask", &mask, &[values.len()])
+    group.array("values", &known, &[values.len()])?;
+    group.array("mask", &mask, &[values.len()])
 }
 
 /// Values with anything in the place of the missing ones, and where these are.
 pub(super) fn masked<T: Copy + Default>(values: &[Option<T>]) -> (Vec<T>, Vec<bool>) {
     (values.iter().map(|value| value.unwrap_or_default()).collect(), values.iter().map(Option::is_none).collect())
+}
+
+pub(super) fn narrow<T>(codes: &[i32], narrow: impl Fn(i32) -> T) -> Vec<T> {
+    codes.iter().map(|&code| narrow(code)).collect()
 }
 
 /// The group of a categorical column with its categories.
@@ -169,9 +170,9 @@ pub(super) fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>
             Value::Integer(value) => group.scalar(key, *value)?,
             Value::Boolean(value) => group.scalar(key, *value)?,
             Value::Texts(values) => group.texts(key, values)?,
-            Value::Floats(values) => group.array::<f64, f64>(key, values, &[values.len()])?,
-            Value::Integers(values) => group.array::<i64, i64>(key, values, &[values.len()])?,
-            Value::Booleans(values) => group.array::<bool, bool>(key, values, &[values.len()])?,
+            Value::Floats(values) => group.array(key, values, &[values.len()])?,
+            Value::Integers(values) => group.array(key, values, &[values.len()])?,
+            Value::Booleans(values) => group.array(key, values, &[values.len()])?,
             Value::Map(inner) => mapping(&group, key, inner)?,
         }
     }
@@ -181,15 +182,13 @@ pub(super) fn mapping(parent: &Target, name: &str, map: &BTreeMap<String, Value>
 /// Makes sure, before anything is written, that the cells can be written.
 pub(super) fn check(cells: &Cells) -> Result<()> {
     let (n_cells, n_genes) = (cells.obs.index.len(), cells.var.index.len());
-    let fits = |what: String, matrix: &SparseMatrix, needed: (usize, usize)| {
-        let found = (matrix.n_rows(), matrix.n_columns());
-        if found == needed {
-            return Ok(());
-        }
-        let expected = format!("{} × {}, with {n_cells} rows of obs and {n_genes} of var", needed.0, needed.1);
-        Err(Error::ShapeMismatch { what, expected, got: format!("{} × {}", found.0, found.1) })
-    };
-    fits("X".into(), &cells.x, (n_cells, n_genes))?;
+    fits("X".into(), &cells.x, (n_cells, n_genes), (n_cells, n_genes))?;
+    check_annotations(cells)
+}
+
+/// [`check`] for everything but `X`.
+pub(super) fn check_annotations(cells: &Cells) -> Result<()> {
+    let (n_cells, n_genes) = (cells.obs.index.len(), cells.var.index.len());
     let slots = [
         ("layers", &cells.layers, (n_cells, n_genes)),
         ("obsp", &cells.obsp, (n_cells, n_cells)),
@@ -198,7 +197,7 @@ pub(super) fn check(cells: &Cells) -> Result<()> {
     for (slot, matrices, needed) in slots {
         for (name, matrix) in matrices {
             check_key(slot, name)?;
-            fits(format!("{slot}/{name}"), matrix, needed)?;
+            fits(format!("{slot}/{name}"), matrix, needed, (n_cells, n_genes))?;
         }
     }
     for (slot, arrays, n_rows) in [("obsm", &cells.obsm, n_cells), ("varm", &cells.varm, n_genes)] {
@@ -210,6 +209,15 @@ pub(super) fn check(cells: &Cells) -> Result<()> {
     check_table("obs", &cells.obs)?;
     check_table("var", &cells.var)?;
     check_mapping("uns", &cells.uns)
+}
+
+fn fits(what: String, matrix: &SparseMatrix, needed: (usize, usize), (n_cells, n_genes): (usize, usize)) -> Result<()> {
+    let found = (matrix.n_rows(), matrix.n_columns());
+    if found == needed {
+        return Ok(());
+    }
+    let expected = format!("{} × {}, with {n_cells} rows of obs and {n_genes} of var", needed.0, needed.1);
+    Err(Error::ShapeMismatch { what, expected, got: format!("{} × {}", found.0, found.1) })
 }
 
 fn check_rows(what: String, expected: usize, got: usize) -> Result<()> {

@@ -5,6 +5,7 @@ mod params;
 mod kept;
 mod slots;
 mod graph;
+mod passes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,16 +13,17 @@ use std::path::PathBuf;
 pub use params::PreprocessParams;
 
 use crate::cells::Cells;
-use crate::embedding::pca::Pca;
+use crate::embedding::pca::CrossFitted;
+use crate::io::h5ad::Partial;
 use crate::io::{atomic, digest, h5ad, split_table};
 use crate::prepared;
-use crate::preprocess::quality::{self, Quality};
 use crate::preprocess::split::{self, Split};
 use crate::preprocess::split_table::{SplitTable, by_table};
-use crate::preprocess::variable_genes::VariableGenes;
-use crate::preprocess::{counts, labels, normalize};
+use crate::preprocess::variable_genes::Batches;
+use crate::preprocess::{labels, normalize, quality};
 use crate::{Error, Result};
 use kept::Kept;
+use passes::{KeptCells, Passes};
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,9 +46,25 @@ pub struct PreprocessSummary {
 
 /// Writes the prepared screen; `say` tells what was held out, removed and renamed.
 ///
+/// The counts are read in blocks of rows, once for each of measuring, finding variable genes, fitting components and
+/// writing, so that the memory does not grow with the number of cells but for their annotations and coordinates.
+///
 /// # Errors
-/// Those of reading and writing, of [`PreprocessParams::check`] and of [`prepare`].
+/// Those of reading and writing, of [`PreprocessParams::check`], of [`crate::preprocess`], of [`CrossFitted::fit`] and of
+/// the graph, each naming what to change.
 pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<PreprocessSummary> {
+    preprocess_in_blocks(params, h5ad::BLOCK, say)
+}
+
+/// [`preprocess`] with blocks of about `n_values` counts: fewer take less memory and more time.
+///
+/// # Errors
+/// Those of [`preprocess`].
+pub fn preprocess_in_blocks(
+    params: &PreprocessParams,
+    n_values: usize,
+    say: &dyn Fn(&str),
+) -> Result<PreprocessSummary> {
     params.check()?;
     let same = |path: &PathBuf| path.canonicalize().ok();
     if same(&params.output).is_some() && same(&params.output) == same(&params.input) {
@@ -58,81 +76,121 @@ pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<Prepr
     }
     atomic::check(&params.output, params.force)?;
     let table = params.split.as_deref().map(split_table::read).transpose()?;
-    let (raw, notes) = h5ad::read_noting(&params.input)?;
-    for note in &notes {
-        say(&format!("{}: {note}", params.input.display()));
-    }
-    let (cells, summary) = prepare(raw, table.as_ref(), &digest::sha256(&params.input)?, params, say)?;
-    atomic::file(&params.output, |beside| h5ad::write(beside, &cells))?;
-    Ok(summary)
+    // Reading the file once more for its checksum takes as long as all else that one thread does.
+    std::thread::scope(|scope| {
+        let sha256 = scope.spawn(|| digest::sha256(&params.input));
+        let (file, outline) = Partial::open(&params.input, &[])?;
+        let notes = file.notes();
+        notes.iter().for_each(|note| say(&format!("{}: {note}", params.input.display())));
+        let screen = Screen { file: &file, outline, n_values };
+        let summary = screen.prepare(table.as_ref(), params, say, || match sha256.join() {
+            Ok(digest) => digest,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })?;
+        let later = file.notes();
+        let new = later.iter().filter(|note| !notes.contains(note));
+        new.for_each(|note| say(&format!("{}: {note}", params.input.display())));
+        Ok(summary)
+    })
 }
 
-/// Prepares a screen in memory; `sha256` is the checksum of its file.
-///
-/// # Errors
-/// Those of [`crate::preprocess`], of [`Pca::cross_fit`] and of the graph, each naming what to change.
-pub fn prepare(
-    raw: Cells,
-    table: Option<&SplitTable>,
-    sha256: &str,
-    params: &PreprocessParams,
-    say: &dyn Fn(&str),
-) -> Result<(Cells, PreprocessSummary)> {
-    labels::check_unique(&raw.obs.index, "obs_names", "give every cell a name of its own, such as sample and barcode")?;
-    labels::check_unique(&raw.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
-    let counts = counts::find(&raw, params.counts_layer.as_deref(), params.accept_fractional_counts)?;
-    let conditions = labels::conditions(&raw, &params.perturbation_column, &params.control, &params.covariates)?;
-    let splits = match table {
-        Some(table) => by_table(table, &raw.obs.index, &conditions, &params.control)?,
-        None => split::by_patterns(&conditions, &params.holdout, &params.control)?,
-    };
-    if !params.no_holdout && splits.iter().all(|&split| split == Split::Train) {
-        return Err(Error::TooFew {
-            what: "cells that the split holds out".into(),
-            needed: 1,
-            got: 0,
-            hint: "mark some as `test`, or say --no-holdout".into(),
-        });
+/// A raw screen on disk.
+struct Screen<'a> {
+    file: &'a Partial,
+    /// Everything but the matrices.
+    outline: Cells,
+    n_values: usize,
+}
+
+impl Screen<'_> {
+    fn prepare(
+        self,
+        table: Option<&SplitTable>,
+        params: &PreprocessParams,
+        say: &dyn Fn(&str),
+        sha256: impl FnOnce() -> Result<String>,
+    ) -> Result<PreprocessSummary> {
+        let Self { file, outline, n_values } = self;
+        let distinct = |names, of, hint| labels::check_unique(names, of, hint);
+        distinct(&outline.obs.index, "obs_names", "give every cell a name of its own, such as sample and barcode")?;
+        distinct(&outline.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
+        let matrix = file.matrix(params.counts_layer.as_deref())?;
+        let mitochondrial = params.mitochondrial_genes(&outline.var)?;
+        let conditions =
+            labels::conditions(&outline, &params.perturbation_column, &params.control, &params.covariates)?;
+        let splits = match table {
+            Some(table) => by_table(table, &outline.obs.index, &conditions, &params.control)?,
+            None => split::by_patterns(&conditions, &params.holdout, &params.control)?,
+        };
+        if !params.no_holdout && splits.iter().all(|&split| split == Split::Train) {
+            return Err(Error::TooFew {
+                what: "cells that the split holds out".into(),
+                needed: 1,
+                got: 0,
+                hint: "mark some as `test`, or say --no-holdout".into(),
+            });
+        }
+        let passes = Passes { file, matrix: &matrix, n_values };
+        let measured = passes.measure(&outline, &mitochondrial.is, params, say)?;
+        if mitochondrial.are_identifiers {
+            say(&format!("pct_counts_mt is 0: {}", mitochondrial.absence));
+        }
+        let is_training: Vec<bool> = splits.iter().map(|&split| split == Split::Train).collect();
+        let (rows, mut removed) = measured.passing_cells(&params.limits(), &is_training, &mitochondrial)?;
+        let kept = Kept::new(&conditions, &splits, &rows, say)?;
+        let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
+        let measured = measured.select(&rows);
+        let obs = outline.obs.select(&rows);
+        let library_sizes = match &params.size_factors {
+            Some(column) => normalize::library_sizes_from(&obs, column, &measured.total_counts)?,
+            None => measured.total_counts.clone(),
+        };
+        let target_sum = params.target_sum.resolve(kept.training.iter().map(|&row| library_sizes[row]))?;
+        let factors: Vec<f64> = library_sizes.iter().map(|size| target_sum / size).collect();
+        let batches = match &params.batch_key {
+            None => Batches::one(&is_training),
+            Some(column) => {
+                let (codes, names) = obs.coded("obs", column)?;
+                Batches::new(&codes, &names, &is_training)?
+            }
+        };
+        let cells = KeptCells { rows: &rows, training: &kept.training, factors: &factors };
+        let moments = passes.moments(&cells, params.flavor, batches, outline.var.index.len())?;
+        let (columns, removed_genes) = quality::passing_genes(&moments.n_expressing(), &params.limits())?;
+        removed.extend(removed_genes);
+        removed.iter().for_each(|(reason, n)| say(&format!("removed {n} {reason}")));
+        let genes = passes.variable_genes(&cells, &columns, &moments, params.n_top_genes)?;
+        let chosen = genes.columns();
+        if chosen.len() < params.n_top_genes {
+            let n = chosen.len();
+            say(&format!("all {n} genes that vary are used as variable genes, fewer than {}", params.n_top_genes));
+        }
+        let means = moments.logarithms.select(&columns).means();
+        let fitted = passes.components(&cells, &columns, CrossFitted::sums(means, &chosen)?, params.n_components)?;
+        let summary = PreprocessSummary {
+            n_cells: rows.len(),
+            n_genes: columns.len(),
+            n_training_cells: kept.training.len(),
+            n_variable_genes: chosen.len(),
+            variance_ratio: fitted.pca.variance_ratio.iter().sum(),
+            held_out: kept.held_out.iter().map(|(condition, &n)| (condition.to_string(), n)).collect(),
+            removed,
+        };
+        let original = slots::other_counts(file, &matrix, params, say)?;
+        let mut out = Cells { obs, var: outline.var.select(&columns), ..Cells::default() };
+        out.uns = outline.uns;
+        let shape = (rows.len(), columns.len());
+        atomic::file(&params.output, |beside| {
+            h5ad::write_derived(beside, shape, |derived| {
+                let coordinates = passes.write(&cells, &columns, &fitted, derived, original.as_ref())?;
+                slots::annotate_cells(&mut out, &kept, measured, library_sizes, params, say);
+                slots::annotate_genes(&mut out, genes, params.flavor, say);
+                prepared::annotate_pca(&mut out, fitted.pca, coordinates);
+                graph::annotate(&mut out, params, say)?;
+                slots::annotate_settings(&mut out, &summary, target_sum, &sha256()?, params)?;
+                Ok(out)
+            })
+        })?;
+        Ok(summary)
     }
-    let measured = Quality::measure(counts, &raw.var.index, &params.mitochondrial_prefix);
-    let (rows, mut removed) = measured.passing_cells(&params.limits(), &params.mitochondrial_prefix)?;
-    let kept = Kept::new(&conditions, &splits, &rows, say)?;
-    let (columns, removed_genes) =
-        quality::passing_genes(&counts.select_rows(&rows), &kept.training, &params.limits())?;
-    removed.extend(removed_genes);
-    for (reason, n) in &removed {
-        say(&format!("removed {n} {reason}"));
-    }
-    let measured = measured.select(&rows);
-    let mut cells = slots::with_counts(raw, &rows, &columns, params, say);
-    let library_sizes = match &params.size_factors {
-        Some(column) => normalize::library_sizes_from(&cells, column, &measured.total_counts)?,
-        None => measured.total_counts.clone(),
-    };
-    cells.x = normalize::log_normalize(&cells.layers["counts"], &library_sizes, params.target_sum);
-    let genes = VariableGenes::find(&cells.x, &kept.training, params.n_top_genes);
-    let chosen = genes.columns();
-    if chosen.len() < params.n_top_genes {
-        say(&format!(
-            "all {} genes that vary are used as variable genes, fewer than {}",
-            chosen.len(),
-            params.n_top_genes
-        ));
-    }
-    let (pca, cross_fitted) = Pca::cross_fit(&cells.x, &kept.training, &chosen, params.n_components)?;
-    let summary = PreprocessSummary {
-        n_cells: cells.n_cells(),
-        n_genes: cells.n_genes(),
-        n_training_cells: kept.training.len(),
-        n_variable_genes: chosen.len(),
-        variance_ratio: pca.variance_ratio.iter().sum(),
-        held_out: kept.held_out.iter().map(|(condition, &n)| (condition.to_string(), n)).collect(),
-        removed,
-    };
-    slots::annotate_cells(&mut cells, &kept, measured, library_sizes, params, say);
-    slots::annotate_genes(&mut cells, genes, say);
-    prepared::annotate_pca(&mut cells, pca, &kept.training, &cross_fitted)?;
-    graph::annotate(&mut cells, params, say)?;
-    slots::annotate_settings(&mut cells, &summary, sha256, params)?;
-    Ok((cells, summary))
 }

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cells::Annotations;
 use crate::error::refuse;
+use crate::preprocess::mitochondrial::MitochondrialGenes;
+use crate::preprocess::normalize::TargetSum;
 use crate::preprocess::quality::Limits;
+use crate::preprocess::variable_genes::Flavor;
 use crate::{Error, Result};
 
 /// The columns of `obs` that a prepared screen owns.
@@ -52,16 +56,32 @@ pub struct PreprocessParams {
     pub max_genes: Option<usize>,
     /// Cells with fewer counts are removed.
     pub min_counts: Option<f64>,
+    /// Cells with more counts are removed.
+    pub max_counts: Option<f64>,
     /// Genes with counts in fewer training cells are removed; 3, as in most published pipelines.
     pub min_cells: usize,
     /// Cells with a larger percentage of mitochondrial counts are removed.
     pub max_percent_mitochondrial: Option<f64>,
+    /// Cells are removed whose ln(1 + counts) or ln(1 + genes) lies further from the median of the training cells than this
+    /// many of their median absolute deviations; 5 in common pipelines.
+    pub max_deviations: Option<f64>,
+    /// Cells are removed whose percentage of mitochondrial counts lies further above the median of the training cells than
+    /// this many of their median absolute deviations; 3 in common pipelines.
+    pub max_deviations_mitochondrial: Option<f64>,
     /// How the names of mitochondrial genes start.
-    pub mitochondrial_prefix: String,
-    /// Every cell is scaled to this many counts before log1p.
-    pub target_sum: f64,
+    pub mitochondrial_prefixes: Vec<String>,
+    /// The column of `var` that marks mitochondrial genes; then prefixes do not matter.
+    pub mitochondrial_column: Option<String>,
+    /// The column of `var` that holds gene symbols, in which prefixes are looked for; the names of the genes if absent.
+    pub gene_symbols: Option<String>,
+    /// Every cell is scaled to this many counts before log1p: a number, or `median`.
+    pub target_sum: TargetSum,
+    /// How highly variable genes are found.
+    pub flavor: Flavor,
     /// How many highly variable genes the components are fitted to.
     pub n_top_genes: usize,
+    /// The column of `obs` that names batches, in each of which highly variable genes are found by themselves.
+    pub batch_key: Option<String>,
     /// How many principal components are fitted.
     pub n_components: usize,
     /// Write the neighbours of all cells, by their components.
@@ -97,11 +117,18 @@ impl Default for PreprocessParams {
             min_genes: 1,
             max_genes: None,
             min_counts: None,
+            max_counts: None,
             min_cells: 3,
             max_percent_mitochondrial: None,
-            mitochondrial_prefix: "MT-".into(),
-            target_sum: 1e4,
+            max_deviations: None,
+            max_deviations_mitochondrial: None,
+            mitochondrial_prefixes: vec!["MT-".into()],
+            mitochondrial_column: None,
+            gene_symbols: None,
+            target_sum: TargetSum::Counts(1e4),
+            flavor: Flavor::Seurat,
             n_top_genes: 2000,
+            batch_key: None,
             n_components: 50,
             neighbors: false,
             leiden: false,
@@ -151,8 +178,8 @@ impl PreprocessParams {
                 return refuse("covariate", covariate, "preprocess writes a column of this name; rename yours first");
             }
         }
-        if !(self.target_sum.is_finite() && self.target_sum > 0.0) {
-            return refuse("target_sum", self.target_sum, "must be positive and finite");
+        if matches!(self.target_sum, TargetSum::Counts(counts) if !(counts.is_finite() && counts > 0.0)) {
+            return refuse("target_sum", self.target_sum, "must be positive and finite, or `median`");
         }
         if self.n_top_genes == 0 {
             return refuse("n_top_genes", "0", "must be 1 at least");
@@ -172,10 +199,42 @@ impl PreprocessParams {
         if let Some(percent) = self.max_percent_mitochondrial.filter(|percent| !(0.0..=100.0).contains(percent)) {
             return refuse("max_percent_mitochondrial", percent, "must be between 0 and 100");
         }
-        if let Some(least) = self.min_counts.filter(|least| !(least.is_finite() && *least >= 0.0)) {
-            return refuse("min_counts", least, "must be finite and not negative");
+        for (name, limit) in [("min_counts", self.min_counts), ("max_counts", self.max_counts)] {
+            if let Some(limit) = limit.filter(|limit| !(limit.is_finite() && *limit >= 0.0)) {
+                return refuse(name, limit, "must be finite and not negative");
+            }
+        }
+        if let (Some(least), Some(most)) = (self.min_counts, self.max_counts)
+            && most < least
+        {
+            return refuse("max_counts", most, "is smaller than min_counts");
+        }
+        for (name, limit) in [
+            ("max_deviations", self.max_deviations),
+            ("max_deviations_mitochondrial", self.max_deviations_mitochondrial),
+        ] {
+            if let Some(limit) = limit.filter(|limit| !(limit.is_finite() && *limit > 0.0)) {
+                return refuse(name, limit, "must be positive and finite");
+            }
+        }
+        if self.mitochondrial_prefixes.is_empty() || self.mitochondrial_prefixes.contains(&String::new()) {
+            return refuse("mitochondrial_prefixes", "", "every gene starts with an empty prefix");
+        }
+        if let (Some(column), Some(_)) = (&self.mitochondrial_column, &self.gene_symbols) {
+            return refuse("mitochondrial_column", column, "marks the genes by itself: leave gene_symbols out");
         }
         Ok(())
+    }
+
+    /// The mitochondrial genes.
+    ///
+    /// # Errors
+    /// Those of [`MitochondrialGenes::by_column`] and [`MitochondrialGenes::by_prefix`].
+    pub(super) fn mitochondrial_genes(&self, var: &Annotations) -> Result<MitochondrialGenes> {
+        match &self.mitochondrial_column {
+            Some(column) => MitochondrialGenes::by_column(var, column),
+            None => MitochondrialGenes::by_prefix(var, &self.mitochondrial_prefixes, self.gene_symbols.as_deref()),
+        }
     }
 
     /// The limits of the quality filters.
@@ -184,7 +243,10 @@ impl PreprocessParams {
             min_genes: self.min_genes,
             max_genes: self.max_genes,
             min_counts: self.min_counts,
+            max_counts: self.max_counts,
             max_percent_mitochondrial: self.max_percent_mitochondrial,
+            max_deviations: self.max_deviations,
+            max_deviations_mitochondrial: self.max_deviations_mitochondrial,
             min_cells: self.min_cells,
         }
     }

@@ -6,36 +6,36 @@ use std::path::Path;
 use super::kept::Kept;
 use super::{PreprocessParams, PreprocessSummary};
 use crate::cells::{Annotations, Cells, Column, Value};
-use crate::prepared::{self, Settings, keep_original};
+use crate::io::h5ad::{Matrix, Partial};
+use crate::prepared::{self, COUNTS, Settings, keep_original};
 use crate::preprocess::quality::Quality;
 use crate::preprocess::split::Split;
-use crate::preprocess::variable_genes::VariableGenes;
+use crate::preprocess::variable_genes::{Flavor, VariableGenes};
 use crate::{Error, Result};
 
-/// The kept cells and genes, with the counts in `layers["counts"]`.
-pub(super) fn with_counts(
-    raw: Cells,
-    rows: &[usize],
-    columns: &[usize],
+/// Tells what becomes of the layers; returns the layer `counts` of the file if it holds other values than the counts.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn other_counts<'a>(
+    file: &'a Partial,
+    counts: &Matrix,
     params: &PreprocessParams,
     say: &dyn Fn(&str),
-) -> Cells {
-    let is_whole = rows.len() == raw.n_cells() && columns.len() == raw.n_genes();
-    let mut cells = if is_whole { raw } else { raw.select_cells(rows).select_genes(columns) };
-    let x = std::mem::take(&mut cells.x);
-    let counts = match &params.counts_layer {
-        None => x,
-        Some(name) => {
-            say(&format!("layers[\"{name}\"] becomes layers[\"counts\"]; X is replaced by its log-normalised values"));
-            cells.layers.remove(name).unwrap_or(x)
-        }
-    };
-    if let Some(other) = cells.layers.remove("counts").filter(|other| *other != counts) {
-        say("layers[\"counts\"] holds other values than the counts used; it is kept as layers[\"counts_original\"]");
-        cells.layers.insert("counts_original".into(), other);
+) -> Result<Option<Matrix<'a>>> {
+    if let Some(name) = &params.counts_layer {
+        say(&format!("layers[\"{name}\"] becomes layers[\"counts\"]; X is replaced by its log-normalised values"));
     }
-    cells.layers.insert("counts".into(), counts);
-    cells
+    let is_there = file.layers()?.iter().any(|layer| layer == COUNTS);
+    if params.counts_layer.as_deref() == Some(COUNTS) || !is_there {
+        return Ok(None);
+    }
+    let other = file.matrix(Some(COUNTS))?;
+    if other.equals(counts)? {
+        return Ok(None);
+    }
+    say("layers[\"counts\"] holds other values than the counts used; it is kept as layers[\"counts_original\"]");
+    Ok(Some(other))
 }
 
 /// Writes the columns of `obs`.
@@ -64,17 +64,12 @@ pub(super) fn annotate_cells(
 }
 
 /// Writes what is known of the genes' variability.
-pub(super) fn annotate_genes(cells: &mut Cells, genes: VariableGenes, say: &dyn Fn(&str)) {
-    let columns = [
-        ("highly_variable", Column::Boolean(genes.is_variable)),
-        ("means", Column::Float(genes.means)),
-        ("dispersions", Column::Float(genes.dispersions)),
-        ("dispersions_norm", Column::Float(genes.dispersions_norm)),
-    ];
-    for (name, column) in columns {
+pub(super) fn annotate_genes(cells: &mut Cells, genes: VariableGenes, flavor: Flavor, say: &dyn Fn(&str)) {
+    let chosen = [("highly_variable", Column::Boolean(genes.is_variable))];
+    for (name, column) in chosen.into_iter().chain(genes.statistics) {
         replace(&mut cells.var, "var", name, column, say);
     }
-    let flavor = BTreeMap::from([("flavor".to_owned(), Value::Text("seurat".into()))]);
+    let flavor = BTreeMap::from([("flavor".to_owned(), Value::Text(flavor.name().into()))]);
     cells.uns.insert("hvg".into(), Value::Map(flavor));
     // scanpy writes the base here; None, for e, is what anndata leaves out.
     cells.uns.insert("log1p".into(), Value::Map(BTreeMap::new()));
@@ -94,6 +89,7 @@ pub(super) fn replace(table: &mut Annotations, of: &str, name: &str, column: Col
 pub(super) fn annotate_settings(
     cells: &mut Cells,
     summary: &PreprocessSummary,
+    target_sum: f64,
     sha256: &str,
     params: &PreprocessParams,
 ) -> Result<()> {
@@ -105,7 +101,7 @@ pub(super) fn annotate_settings(
         control: params.control.clone(),
         covariates: params.covariates.clone(),
         size_factors: params.size_factors.clone(),
-        target_sum: params.target_sum,
+        target_sum,
         n_top_genes: summary.n_variable_genes,
         n_components: params.n_components,
         held_out: summary.held_out.iter().map(|(condition, _)| condition.clone()).collect(),

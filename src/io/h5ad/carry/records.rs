@@ -225,9 +225,9 @@ fn column(
             column.attribute("ordered", &false)?;
             match categories {
                 Elements::Texts(texts) => column.texts("categories", &texts)?,
-                Elements::Floats(values) => column.array::<f64, f64>("categories", &values, &[values.len()])?,
-                Elements::Integers(values) => column.array::<i64, i64>("categories", &values, &[values.len()])?,
-                Elements::Booleans(values) => column.array::<bool, bool>("categories", &values, &[values.len()])?,
+                Elements::Floats(values) => column.array("categories", &values, &[values.len()])?,
+                Elements::Integers(values) => column.array("categories", &values, &[values.len()])?,
+                Elements::Booleans(values) => column.array("categories", &values, &[values.len()])?,
             }
             numbers(records, field, &column, "codes", &[n_rows], axis)?;
             source.forget(&place);

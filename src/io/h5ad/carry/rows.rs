@@ -14,13 +14,15 @@ use hdf5_sys::h5t::{
 
 use crate::Result;
 use crate::io::h5ad::source::Source;
-use crate::io::h5ad::target::{LEVEL, Target};
+use crate::io::h5ad::target::Target;
 use crate::io::h5ad::{failure, raw};
 
 /// Bytes read at a time.
 const BLOCK_BYTES: usize = 1 << 24;
 /// Bytes of a chunk, before compression.
 const CHUNK_BYTES: usize = 1 << 18;
+/// Deflate's level, after the bytes were shuffled.
+const LEVEL: u8 = 1;
 /// Shorter arrays are stored as they are.
 const LEAST_COMPRESSED_BYTES: usize = 1024;
 
