@@ -2,7 +2,7 @@
 //!
 //! In a global heap, an object that takes no bytes at all leads the library (up to version 2.2) into a loop without an end
 //! (`H5HG__cache_heap_deserialize`), and a heap that is longer than the file takes memory for all that it claims. Such heaps
-//! are looked for before the library sees the file.
+//! are looked for before the library reads any text.
 
 use std::path::Path;
 

@@ -45,8 +45,8 @@ impl Source {
     /// [`Error::Io`] if it is absent or may not be read; [`Error::InvalidFile`] if it is no HDF5 file.
     pub(in crate::io) fn open_any(path: &Path) -> Result<Self> {
         let n_bytes = check_bytes(path)?;
-        heaps::check(path, n_bytes)?;
         let file = hdf5::File::open(path).map_err(|error| failure::reading(path, "/", &error))?;
+        heaps::check(path, n_bytes)?;
         Ok(Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default(), n_listed: Cell::default() })
     }
 
