@@ -33,9 +33,8 @@ impl Carrier<'_> {
                 self.group(&group, to, as_name, &slot, axes, depth)?
             }
             Some(LocationType::NamedDatatype) => {
-                let datatype = from.committed_datatype(name).map_err(source.hdf5(&slot))?;
-                self.copy(&datatype, to, as_name, &slot)?;
-                true
+                source.note(&slot, "is a data type; left out");
+                false
             }
             _ => false,
         })
@@ -159,6 +158,7 @@ impl Carrier<'_> {
                 if encoding == "dataframe" {
                     self.check_axis(slot, axes[0], columns::length(source, group, slot)?)?;
                 }
+                self.check_sound(group, slot, 0)?;
                 self.copy(group, to, name, slot)?;
                 Ok(true)
             }
