@@ -10,6 +10,7 @@ use scflow::io::{atomic, h5ad};
 
 mod broken;
 mod encodings;
+mod mutated;
 mod parts;
 mod real;
 
@@ -199,7 +200,7 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let place = place();
         let path = place.path().to_str().unwrap().to_owned();
-        runs(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", &path]).then_some(Self(place))
+        runs(&["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", &path]).then_some(Self(place))
     }
 
     fn files(&self) -> usize {
@@ -219,9 +220,9 @@ fn a_full_disk_is_an_error_that_leaves_nothing_behind() {
         return eprintln!("skipped: this test may not mount a small disk");
     };
     let mut cells = every_kind();
-    // 200 kB that do not compress.
+    // 400 kB that hardly compress.
     let noise = |row: usize, column: usize| ((row * 25_000 + column) as f32 * 0.618_034).fract().sqrt();
-    cells.obsm.insert("noise".into(), ndarray::Array2::from_shape_fn((4, 12_500), |(r, c)| noise(r, c)));
+    cells.obsm.insert("noise".into(), ndarray::Array2::from_shape_fn((4, 25_000), |(r, c)| noise(r, c)));
     let path = disk.0.path().join("new/cells.h5ad");
     for _ in 0..3 {
         let error = atomic::file(&path, |beside| h5ad::write(beside, &cells)).unwrap_err();

@@ -20,6 +20,9 @@ for check in tests/python/check_*.py; do
   echo "python: $check"
   "$python_home/bin/python" "$check" "$results"/*.h5ad
 done
+echo "anndata, scanpy: what they read is what they read after an import"
+"$python_home/bin/python" tests/python/round_trip.py "$scflow"
+"$python_home/bin/python" tests/python/tenx.py "$scflow"
 echo "cell-eval: its own numbers for the same cells"
 # As many cells as there are real ones, so that tests of genes see all cells on both sides, as cell-eval's do.
 asked=(--holdout --cells 5000 --at-most-comparable --seed 1 --quiet)

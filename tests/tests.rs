@@ -3,6 +3,7 @@
 
 mod data;
 mod simulate;
+mod import;
 mod inspect;
 mod metrics;
 mod preprocess;

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 mod shared;
 mod interrupt;
 mod simulate;
+mod import;
 mod inspect;
 mod preprocess;
 mod fit;
@@ -30,6 +31,8 @@ pub struct Cli {
 enum Verb {
     /// Write a simulated perturbation screen.
     Simulate(simulate::Arguments),
+    /// Make an .h5ad file of today of 10x Genomics' files, or of an old .h5ad file.
+    Import(import::Arguments),
     /// Tell what is in a file and what to type next.
     Inspect(inspect::Arguments),
     /// Filter, normalise, choose variable genes and embed, fitted on training cells only.
@@ -58,6 +61,7 @@ impl Cli {
         let shared = &self.shared;
         match self.verb {
             Verb::Simulate(arguments) => arguments.run(shared),
+            Verb::Import(arguments) => arguments.run(shared),
             Verb::Inspect(arguments) => arguments.run(shared),
             Verb::Preprocess(arguments) => arguments.run(shared),
             Verb::Fit(arguments) => arguments.run(shared),

@@ -8,6 +8,7 @@ pub mod table;
 pub mod history;
 pub mod multiqc;
 pub mod h5ad;
+pub mod tenx;
 pub mod score_tables;
 pub mod score_folder;
 pub mod benchmark_folder;

@@ -54,11 +54,9 @@ impl MitochondrialGenes {
             Column::Boolean(is) => Some(is.clone()),
             Column::Integer(values) => ones(values, &0, &1),
             Column::Float(values) => ones(values, &0.0, &1.0),
-            Column::NullableInteger(values) => {
-                let values: Option<Vec<i64>> = values.iter().copied().collect();
-                values.and_then(|values| ones(&values, &0, &1))
-            }
+            // A missing value is neither.
             Column::NullableBoolean(values) => values.iter().copied().collect(),
+            Column::NullableInteger(values) => ones(values, &Some(0), &Some(1)),
             texts @ (Column::Text(_) | Column::Categorical { .. }) => {
                 let texts: Option<Vec<String>> = texts.texts().into_iter().collect();
                 texts.and_then(|texts| {

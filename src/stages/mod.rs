@@ -1,6 +1,7 @@
 //! The verbs: each stage reads, calls, writes; no arithmetic lives here.
 
 pub mod simulate;
+pub mod import;
 pub mod inspect;
 pub mod preprocess;
 pub mod fit;

@@ -88,17 +88,12 @@ fn a_file_with_changed_bytes_is_read_or_refused_but_never_panics() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    // The library (HDF5 2.2) never comes back from a heap of texts that holds an object of no size: leave heaps alone.
-    let heaps: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(b"GCOL")).collect();
-    let is_heap = |at: usize| heaps.iter().any(|&heap| (heap..heap + 4096).contains(&at));
     let mut n_refused = 0;
     for _ in 0..300 {
         let mut changed = bytes.clone();
         for _ in 0..=random(3) {
             let (at, byte) = (random(changed.len()), random(256) as u8);
-            if !is_heap(at) {
-                changed[at] = byte;
-            }
+            changed[at] = byte;
         }
         std::fs::write(&path, &changed).unwrap();
         n_refused += usize::from(h5ad::read(&path).is_err());

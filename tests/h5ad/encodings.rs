@@ -39,7 +39,7 @@ pub(super) fn put<T: H5Type>(file: &File, name: &str, shape: &[usize], values: &
     file.new_dataset_builder().with_data(values).create(name).unwrap();
 }
 
-fn put_attribute(place: &Location, name: &str, value: &str) {
+pub(super) fn put_attribute(place: &Location, name: &str, value: &str) {
     if place.attr_names().unwrap().iter().any(|found| found == name) {
         place.delete_attr(name).unwrap();
     }
@@ -298,22 +298,25 @@ struct OldObsm {
     score: f32,
 }
 
+/// Puts tables and arrays of 2018 into a file.
+pub(super) fn compound_tables(file: &File) {
+    let row = |n: i8| OldObs {
+        index: FixedAscii::from_ascii(&format!("c{n}")).unwrap(),
+        n_counts: f32::from(n) + 0.5,
+        kind: n % 2 - 1,
+        n_genes: i64::from(n) * 100,
+        is_control: n == 2,
+    };
+    put(file, "obs", &[4], &[row(0), row(1), row(2), row(3)]);
+    file.unlink("obsm").unwrap();
+    let row = |n: u8| OldObsm { pca: [n.into(), f64::from(n) / 2.0], score: n.into() };
+    put(file, "obsm", &[4], &[row(0), row(1), row(2), row(3)]);
+    put(file, "uns/kind_categories", &[1], &[FixedAscii::<8>::from_ascii("treated").unwrap()]);
+}
+
 #[test]
 fn compound_tables_of_2018_are_read() {
-    let (cells, notes) = read(|file| {
-        let row = |n: i8| OldObs {
-            index: FixedAscii::from_ascii(&format!("c{n}")).unwrap(),
-            n_counts: f32::from(n) + 0.5,
-            kind: n % 2 - 1,
-            n_genes: i64::from(n) * 100,
-            is_control: n == 2,
-        };
-        put(file, "obs", &[4], &[row(0), row(1), row(2), row(3)]);
-        file.unlink("obsm").unwrap();
-        let row = |n: u8| OldObsm { pca: [n.into(), f64::from(n) / 2.0], score: n.into() };
-        put(file, "obsm", &[4], &[row(0), row(1), row(2), row(3)]);
-        put(file, "uns/kind_categories", &[1], &[FixedAscii::<8>::from_ascii("treated").unwrap()]);
-    });
+    let (cells, notes) = read(compound_tables);
     assert_eq!(cells.obs.index, ["c0", "c1", "c2", "c3"]);
     let kind = Column::Categorical { codes: vec![-1, 0, -1, 0], categories: texts(&["treated"]), ordered: false };
     assert_eq!(

@@ -55,5 +55,5 @@ fn a_file_without_x_and_a_file_of_10x_say_what_they_are() {
     let error = h5ad::read(&folder.join("compat/anndata_v0.11.4_adata.h5ad")).unwrap_err();
     assert!(matches!(&error, Error::MissingKey { key, .. } if key == "X"), "{error:?}");
     let error = h5ad::read(&folder.join("compat/scanpy_10x_3.0.0_filtered_feature_bc_matrix.h5")).unwrap_err();
-    assert!(error.to_string().contains("10x") && error.hint().unwrap().contains("read_10x_h5"), "{error:?}");
+    assert!(error.to_string().contains("10x") && error.hint().unwrap().contains("scflow import"), "{error:?}");
 }

@@ -121,7 +121,8 @@ enum Values {
     /// Codes, and how many categories there are.
     Codes(Packed, usize),
     /// Values and mask.
-    Nullable(Packed, Packed),
+    NullableIntegers(Packed, Packed),
+    NullableBooleans(Packed, Packed),
 }
 
 impl Values {
@@ -134,13 +135,17 @@ impl Values {
             Column::Boolean(_) => Self::Numbers(Packed::new::<bool>(&[(place, name)], &numbers)?),
             Column::NullableInteger(_) => {
                 let group = place.group(name, "nullable-integer", "0.1.0")?;
-                let values = Packed::new::<i64>(&[(&group, "values")], &numbers)?;
-                Self::Nullable(values, Packed::new::<bool>(&[(&group, "mask")], &numbers)?)
+                Self::NullableIntegers(
+                    Packed::new::<i64>(&[(&group, "values")], &numbers)?,
+                    Packed::new::<bool>(&[(&group, "mask")], &numbers)?,
+                )
             }
             Column::NullableBoolean(_) => {
                 let group = place.group(name, "nullable-boolean", "0.1.0")?;
-                let values = Packed::new::<bool>(&[(&group, "values")], &numbers)?;
-                Self::Nullable(values, Packed::new::<bool>(&[(&group, "mask")], &numbers)?)
+                Self::NullableBooleans(
+                    Packed::new::<bool>(&[(&group, "values")], &numbers)?,
+                    Packed::new::<bool>(&[(&group, "mask")], &numbers)?,
+                )
             }
             Column::Categorical { categories, ordered, .. } => {
                 let group = write::categorical_group(place, name, categories, *ordered)?;
@@ -165,12 +170,12 @@ impl Values {
                 128..=32767 => numbers.append(root, &write::narrow(codes, |code| code as i16)),
                 _ => numbers.append(root, codes),
             },
-            (Self::Nullable(known, missing), Column::NullableInteger(values)) => {
+            (Self::NullableIntegers(known, missing), Column::NullableInteger(values)) => {
                 let (values, mask) = write::masked(values);
                 known.append(root, &values)?;
                 missing.append(root, &mask)
             }
-            (Self::Nullable(known, missing), Column::NullableBoolean(values)) => {
+            (Self::NullableBooleans(known, missing), Column::NullableBoolean(values)) => {
                 let (values, mask) = write::masked(values);
                 known.append(root, &values)?;
                 missing.append(root, &mask)
@@ -183,7 +188,7 @@ impl Values {
         match self {
             Self::Texts(texts) => texts.finish(root),
             Self::Numbers(numbers) | Self::Codes(numbers, _) => numbers.finish(root),
-            Self::Nullable(known, missing) => {
+            Self::NullableIntegers(known, missing) | Self::NullableBooleans(known, missing) => {
                 known.finish(root)?;
                 missing.finish(root)
             }

@@ -1,9 +1,11 @@
 //! Elements of any type, read from a data set or an attribute, whatever its encoding on disk.
 
+use std::io::{Read, Seek, SeekFrom};
+
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Datatype};
 use hdf5_sys::h5a::H5Aread;
-use hdf5_sys::h5d::{H5D_layout_t, H5Dget_create_plist, H5Dread};
+use hdf5_sys::h5d::{H5D_layout_t, H5Dget_create_plist, H5Dget_offset, H5Dget_storage_size, H5Dread};
 use hdf5_sys::h5i::H5I_type_t;
 use hdf5_sys::h5p::{H5P_DEFAULT, H5Pclose, H5Pget_chunk, H5Pget_filter2, H5Pget_layout, H5Pget_nfilters};
 use hdf5_sys::h5s::H5S_ALL;
@@ -24,7 +26,7 @@ const MOST_COMPRESSION: u64 = 2048;
 
 /// The elements of an array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Elements {
+pub(in crate::io) enum Elements {
     Texts(Vec<String>),
     Floats(Vec<f64>),
     Integers(Vec<i64>),
@@ -32,7 +34,7 @@ pub(super) enum Elements {
 }
 
 impl Elements {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::io) fn len(&self) -> usize {
         match self {
             Self::Texts(values) => values.len(),
             Self::Floats(values) => values.len(),
@@ -42,7 +44,7 @@ impl Elements {
     }
 
     /// The elements as text; a fraction or exponent marks a floating-point number, as in Python.
-    pub(super) fn into_texts(self) -> Vec<String> {
+    pub(in crate::io) fn into_texts(self) -> Vec<String> {
         match self {
             Self::Texts(values) => values,
             Self::Floats(values) => values.iter().map(|value| format!("{value:?}")).collect(),
@@ -53,7 +55,7 @@ impl Elements {
 }
 
 /// The type of the elements, as the library describes it; `None` for types without a counterpart here.
-pub(super) fn descriptor(source: &Source, slot: &str, container: &Container) -> Result<Option<TypeDescriptor>> {
+pub(in crate::io) fn descriptor(source: &Source, slot: &str, container: &Container) -> Result<Option<TypeDescriptor>> {
     let dtype = container.dtype().map_err(source.hdf5(slot))?;
     // Half and long floats have no descriptor but are converted by the library.
     let class = hdf5::sync::sync(|| unsafe { H5Tget_class(dtype.id()) });
@@ -67,7 +69,7 @@ pub(super) fn descriptor(source: &Source, slot: &str, container: &Container) -> 
 ///
 /// # Errors
 /// [`Error::InvalidFile`] if the data cannot be read or hold text that is not UTF-8.
-pub(super) fn elements(source: &Source, slot: &str, container: &Container) -> Result<Option<Elements>> {
+pub(in crate::io) fn elements(source: &Source, slot: &str, container: &Container) -> Result<Option<Elements>> {
     let Some(descriptor) = descriptor(source, slot, container)? else {
         source.note(slot, "has an element type that is not understood; left out");
         return Ok(None);
@@ -78,6 +80,7 @@ pub(super) fn elements(source: &Source, slot: &str, container: &Container) -> Re
     }
     let size = check_size(source, slot, container)?;
     if matches!(descriptor, TypeDescriptor::VarLenAscii | TypeDescriptor::VarLenUnicode) {
+        check_lengths(source, slot, container, size)?;
         let texts: Vec<Vec<u8>> = if size == 0 {
             Vec::new()
         } else if descriptor == TypeDescriptor::VarLenAscii {
@@ -93,8 +96,36 @@ pub(super) fn elements(source: &Source, slot: &str, container: &Container) -> Re
     decode(source, slot, &descriptor, bytes.chunks_exact(descriptor.size().max(1)))
 }
 
+/// Makes sure that no text of a data set claims to be longer than its file: the library takes the memory before it looks.
+/// Only what lies in one piece is looked at.
+pub(in crate::io) fn check_lengths(source: &Source, slot: &str, container: &Container, size: usize) -> Result<()> {
+    // A length, the address of a heap and a number in it.
+    const REFERENCE: usize = 16;
+    let id = container.id();
+    // The handle is alive for the calls; data that lie in no piece have no offset.
+    let (offset, n_bytes) = match container.id_type() {
+        H5I_type_t::H5I_DATASET => hdf5::sync::sync(|| unsafe { (H5Dget_offset(id), H5Dget_storage_size(id)) }),
+        _ => return Ok(()),
+    };
+    if offset >= source.n_bytes || Some(n_bytes) != (size as u64).checked_mul(REFERENCE as u64) {
+        return Ok(());
+    }
+    let mut references = Vec::new();
+    let read = std::fs::File::open(&source.path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(n_bytes).read_to_end(&mut references)
+    });
+    read.map_err(|error| Error::Io { path: source.path.clone(), source: error })?;
+    let lengths =
+        references.chunks_exact(REFERENCE).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    match lengths.max().filter(|&longest| u64::from(longest) > source.n_bytes) {
+        Some(longest) => Err(source.damaged(slot, format!("claims a text of {longest} bytes, more than the file has"))),
+        None => Ok(()),
+    }
+}
+
 /// Reads all elements in the memory layout of `descriptor`, which must hold no pointers.
-pub(super) fn bytes(
+pub(in crate::io) fn bytes(
     source: &Source,
     slot: &str,
     container: &Container,
@@ -125,7 +156,7 @@ pub(super) fn bytes(
 }
 
 /// Turns the bytes of each element into values; `None`, with a note, if the type has no counterpart here.
-pub(super) fn decode<'a>(
+pub(in crate::io) fn decode<'a>(
     source: &Source,
     slot: &str,
     descriptor: &TypeDescriptor,
@@ -215,7 +246,7 @@ fn utf8(source: &Source, slot: &str, texts: Vec<Vec<u8>>) -> Result<Vec<String>>
 ///
 /// # Errors
 /// [`Error::InvalidFile`].
-pub(super) fn check_size(source: &Source, slot: &str, container: &Container) -> Result<usize> {
+pub(in crate::io) fn check_size(source: &Source, slot: &str, container: &Container) -> Result<usize> {
     let shape = container.get_shape().map_err(source.hdf5(slot))?;
     let width = container.dtype().map_err(source.hdf5(slot))?.size() as u64;
     let n_bytes = shape.iter().try_fold(width, |n, &length| n.checked_mul(length as u64));

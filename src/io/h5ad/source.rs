@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use hdf5::{Group, LocationType};
 
-use super::failure;
+use super::{failure, heaps};
 use crate::{Error, Result};
 
 /// The eight bytes with which HDF5 data begin, at offset 0 or at 512, 1024, 2048, …
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
 /// An open file.
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) file: hdf5::File,
+pub(in crate::io) struct Source {
+    pub(in crate::io) path: PathBuf,
+    pub(in crate::io) file: hdf5::File,
     /// The size of the file, to judge by it what the file claims to hold.
-    pub(super) n_bytes: u64,
+    pub(in crate::io) n_bytes: u64,
     notes: RefCell<Vec<String>>,
     /// Members of groups listed so far.
     n_listed: Cell<u64>,
@@ -33,17 +33,25 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Io`] if it is absent or may not be read; [`Error::InvalidFile`] if it is something else.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let n_bytes = check_bytes(path)?;
-        let file = hdf5::File::open(path).map_err(|error| failure::reading(path, "/", &error))?;
-        let source =
-            Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default(), n_listed: Cell::default() };
+    pub(in crate::io) fn open(path: &Path) -> Result<Self> {
+        let source = Self::open_any(path)?;
         source.check_kind()?;
         Ok(source)
     }
 
+    /// Opens an HDF5 file of any kind.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is absent or may not be read; [`Error::InvalidFile`] if it is no HDF5 file.
+    pub(in crate::io) fn open_any(path: &Path) -> Result<Self> {
+        let n_bytes = check_bytes(path)?;
+        let file = hdf5::File::open(path).map_err(|error| failure::reading(path, "/", &error))?;
+        heaps::check(path, n_bytes)?;
+        Ok(Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default(), n_listed: Cell::default() })
+    }
+
     /// Takes a note of a slot that is left out or changed; what was noted before is not noted again.
-    pub(super) fn note(&self, slot: &str, text: &str) {
+    pub(in crate::io) fn note(&self, slot: &str, text: &str) {
         let note = format!("`{slot}` {text}");
         let mut notes = self.notes.borrow_mut();
         if !notes.contains(&note) {
@@ -51,34 +59,34 @@ impl Source {
         }
     }
 
+    /// Takes back the notes of a slot, and of what is in it, that was kept after all.
+    pub(in crate::io) fn forget(&self, slot: &str) {
+        let (whole, inside) = (format!("`{slot}`"), format!("`{slot}/"));
+        self.notes.borrow_mut().retain(|note| !note.starts_with(&whole) && !note.starts_with(&inside));
+    }
+
     /// A copy of the notes taken so far.
     pub(super) fn notes(&self) -> Vec<String> {
         self.notes.borrow().clone()
     }
 
-    /// Takes back the notes of a slot, and of what is in it, that was kept after all.
-    pub(super) fn forget(&self, slot: &str) {
-        let (whole, inside) = (format!("`{slot}`"), format!("`{slot}/"));
-        self.notes.borrow_mut().retain(|note| !note.starts_with(&whole) && !note.starts_with(&inside));
-    }
-
     /// The notes taken so far.
-    pub(super) fn into_notes(self) -> Vec<String> {
+    pub(in crate::io) fn into_notes(self) -> Vec<String> {
         self.notes.into_inner()
     }
 
     /// An error for a part that contradicts itself.
-    pub(super) fn damaged(&self, slot: &str, reason: impl AsRef<str>) -> Error {
+    pub(in crate::io) fn damaged(&self, slot: &str, reason: impl AsRef<str>) -> Error {
         failure::damaged(&self.path, slot, reason.as_ref())
     }
 
     /// Turns the library's error into ours.
-    pub(super) fn hdf5(&self, slot: &str) -> impl Fn(hdf5::Error) -> Error {
+    pub(in crate::io) fn hdf5(&self, slot: &str) -> impl Fn(hdf5::Error) -> Error {
         move |error| failure::reading(&self.path, slot, &error)
     }
 
     /// What the group holds under this name; a broken link counts as nothing, with a note.
-    pub(super) fn kind(&self, group: &Group, name: &str, slot: &str) -> Option<LocationType> {
+    pub(in crate::io) fn kind(&self, group: &Group, name: &str, slot: &str) -> Option<LocationType> {
         if !group.link_exists(name) {
             return None;
         }
@@ -90,7 +98,7 @@ impl Source {
     }
 
     /// The members of a group of the root, or nothing if there is no such group.
-    pub(super) fn group(&self, name: &str) -> Result<Option<Group>> {
+    pub(in crate::io) fn group(&self, name: &str) -> Result<Option<Group>> {
         match self.kind(&self.file, name, name) {
             Some(LocationType::Group) => self.file.group(name).map(Some).map_err(self.hdf5(name)),
             _ => Ok(None),
@@ -102,7 +110,7 @@ impl Source {
     /// # Errors
     /// [`Error::InvalidFile`] if the group cannot be read, or if more members were listed than the file can hold: groups
     /// that are their own descendants have no end.
-    pub(super) fn members(&self, group: &Group, slot: &str) -> Result<Vec<String>> {
+    pub(in crate::io) fn members(&self, group: &Group, slot: &str) -> Result<Vec<String>> {
         let mut names = group.member_names().map_err(self.hdf5(slot))?;
         names.sort();
         self.n_listed.set(self.n_listed.get() + names.len() as u64);
@@ -122,10 +130,7 @@ impl Source {
         let has = |name: &str| members.iter().any(|member| member == name);
         let holds = |group: &str, name: &str| self.file.group(group).is_ok_and(|group| group.link_exists(name));
         let (kind, hint) = if members.iter().any(|group| holds(group, "barcodes")) {
-            (
-                "a 10x Genomics file, not an AnnData file",
-                "read it with `scanpy.read_10x_h5`, call `var_names_make_unique()` and save it with `write_h5ad`",
-            )
+            ("a 10x Genomics file, not an AnnData file", "make one of it with `scflow import FILE.h5 -o OUT.h5ad`")
         } else if has("row_attrs") && has("col_attrs") {
             ("a Loom file, not an AnnData file", "read it with `scanpy.read_loom` and save it with `write_h5ad`")
         } else if has("mod") {

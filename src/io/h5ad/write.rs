@@ -114,11 +114,11 @@ fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
         Column::Boolean(values) => group.array(name, values, &[values.len()]),
         Column::NullableInteger(values) => {
             let group = group.group(name, "nullable-integer", "0.1.0")?;
-            write_masked::<i64>(&group, values)
+            write_masked(&group, values)
         }
         Column::NullableBoolean(values) => {
             let group = group.group(name, "nullable-boolean", "0.1.0")?;
-            write_masked::<bool>(&group, values)
+            write_masked(&group, values)
         }
         Column::Categorical { codes, categories, ordered } => {
             let group = categorical_group(group, name, categories, *ordered)?;
@@ -132,10 +132,6 @@ fn write_column(group: &Target, name: &str, column: &Column) -> Result<()> {
     }
 }
 
-pub(super) fn narrow<T>(codes: &[i32], narrow: impl Fn(i32) -> T) -> Vec<T> {
-    codes.iter().map(|&code| narrow(code)).collect()
-}
-
 /// The values of a column with a mask; the value of a missing one is of no account.
 fn write_masked<T: H5Type + NoUninit + Default>(group: &Target, values: &[Option<T>]) -> Result<()> {
     let (known, mask) = masked(values);
@@ -146,6 +142,10 @@ fn write_masked<T: H5Type + NoUninit + Default>(group: &Target, values: &[Option
 /// Values with anything in the place of the missing ones, and where these are.
 pub(super) fn masked<T: Copy + Default>(values: &[Option<T>]) -> (Vec<T>, Vec<bool>) {
     (values.iter().map(|value| value.unwrap_or_default()).collect(), values.iter().map(Option::is_none).collect())
+}
+
+pub(super) fn narrow<T>(codes: &[i32], narrow: impl Fn(i32) -> T) -> Vec<T> {
+    codes.iter().map(|&code| narrow(code)).collect()
 }
 
 /// The group of a categorical column with its categories.

@@ -33,9 +33,8 @@ impl Carrier<'_> {
                 self.group(&group, to, as_name, &slot, axes, depth)?
             }
             Some(LocationType::NamedDatatype) => {
-                let datatype = from.committed_datatype(name).map_err(source.hdf5(&slot))?;
-                self.copy(&datatype, to, as_name, &slot)?;
-                true
+                source.note(&slot, "is a data type; left out");
+                false
             }
             _ => false,
         })
@@ -48,6 +47,9 @@ impl Carrier<'_> {
         let (encoding, is_old) = encoding_of(source, slot, dataset)?;
         let is_cut = axes.iter().any(|axis| axis.kept.is_some());
         let plain = Plain::of(source, slot, dataset)?;
+        if plain == (Plain::Text { is_fixed: false }) {
+            raw::check_lengths(source, slot, dataset, dataset.size())?;
+        }
         let is_empty = dataset.space().map_err(source.hdf5(slot))?.is_null();
         if !is_cut && (!is_old || is_empty || plain == Plain::No) {
             self.copy(dataset, to, name, slot)?;
@@ -156,6 +158,7 @@ impl Carrier<'_> {
                 if encoding == "dataframe" {
                     self.check_axis(slot, axes[0], columns::length(source, group, slot)?)?;
                 }
+                self.check_sound(group, slot, 0)?;
                 self.copy(group, to, name, slot)?;
                 Ok(true)
             }

@@ -219,6 +219,31 @@ impl Carrier<'_> {
         }
     }
 
+    /// Makes sure that everything below a group can be opened: the library does not survive the copy of a data set that
+    /// lacks what makes it one.
+    fn check_sound(&self, group: &hdf5::Group, slot: &str, depth: usize) -> Result<()> {
+        let source = self.source;
+        if is_also_a_data_set(group) {
+            return Err(source.damaged(slot, "is a group and a data set at once"));
+        }
+        for name in source.members(group, slot)? {
+            let slot = format!("{slot}/{name}");
+            match group.loc_type_by_name(&name).map_err(source.hdf5(&slot))? {
+                LocationType::Group if depth < mapping::MOST_DEPTH => {
+                    let inner = group.group(&name).map_err(source.hdf5(&slot))?;
+                    self.check_sound(&inner, &slot, depth + 1)?;
+                }
+                LocationType::Dataset => {
+                    let dataset = group.dataset(&name).map_err(source.hdf5(&slot))?;
+                    dataset.dtype().and_then(|_| dataset.get_shape()).map_err(source.hdf5(&slot))?;
+                }
+                LocationType::NamedDatatype => return Err(source.damaged(&slot, "is a data type")),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Copies an object as it is, with everything below it.
     fn copy(&self, object: &hdf5::Location, to: &Target, name: &str, slot: &str) -> Result<()> {
         let copied = object.copy_to(&to.group, name);
@@ -234,6 +259,29 @@ impl Carrier<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// The header of an object, as the library tells of it (`H5O_native_info_t`).
+#[repr(C)]
+#[derive(Default)]
+struct Header {
+    numbers: [u32; 4],
+    space: [u64; 4],
+    /// One bit for each kind of message that is present, and for each that is shared.
+    messages: [u64; 2],
+    sizes: [u64; 4],
+}
+
+/// True if a group has the message that tells where the elements of a data set lie.
+fn is_also_a_data_set(group: &hdf5::Group) -> bool {
+    const LAYOUT: u64 = 1 << 8;
+    const HEADER_ALONE: u32 = 8;
+    let mut header = Header::default();
+    // The group is open, and the header has the size that the library fills.
+    let status = hdf5::sync::sync(|| unsafe {
+        hdf5_sys::h5o::H5Oget_native_info(group.id(), std::ptr::from_mut(&mut header).cast(), HEADER_ALONE)
+    });
+    status >= 0 && header.messages[0] & LAYOUT != 0
 }
 
 /// A copy is never larger than its source by more than this.

@@ -14,7 +14,6 @@ use hdf5_sys::h5t::{
 
 use crate::Result;
 use crate::io::h5ad::source::Source;
-use crate::io::h5ad::packed::LEVEL;
 use crate::io::h5ad::target::Target;
 use crate::io::h5ad::{failure, raw};
 
@@ -22,6 +21,8 @@ use crate::io::h5ad::{failure, raw};
 const BLOCK_BYTES: usize = 1 << 24;
 /// Bytes of a chunk, before compression.
 const CHUNK_BYTES: usize = 1 << 18;
+/// Deflate's level, after the bytes were shuffled.
+const LEVEL: u8 = 1;
 /// Shorter arrays are stored as they are.
 const LEAST_COMPRESSED_BYTES: usize = 1024;
 
@@ -263,7 +264,7 @@ impl Rows {
             .chain(inner.clone())
             .collect();
         let builder = match is_large {
-            true => builder.chunk(chunk).shuffle().deflate(LEVEL as u8),
+            true => builder.chunk(chunk).shuffle().deflate(LEVEL),
             false => builder.no_chunk(),
         };
         let extents = match grows {

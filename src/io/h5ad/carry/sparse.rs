@@ -37,6 +37,7 @@ pub(super) fn carry(carrier: &Carrier, group: &Group, to: &Target, name: &str, s
     };
     let matrix = Stored::open(source, group, slot, n_major)?;
     if major.is_none() && minor.is_none() && !is_old {
+        carrier.check_sound(group, slot, 0)?;
         carrier.copy(group, to, name, slot)?;
         return Ok(true);
     }
