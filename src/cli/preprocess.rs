@@ -202,6 +202,8 @@ impl Arguments {
             100.0 * summary.variance_ratio,
             summary.n_variable_genes,
         ));
+        let seconds: Vec<String> = summary.seconds.iter().map(|(step, took)| format!("{step} {took:.2}")).collect();
+        shared.say(format!("seconds: {}", seconds.join(", ")));
         shared.say(format!("wrote {}", params.output.display()));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod field;
 mod golden;
+mod properties;
 mod refusals;
 mod variable_genes;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::PreprocessParams;
+use super::laps::Laps;
 use super::slots::replace;
 use crate::Result;
 use crate::cells::{Cells, Column, SparseMatrix, Value};
@@ -18,7 +19,12 @@ const POINTS: &str = "X_pca";
 ///
 /// # Errors
 /// Those of [`Neighbors::find`], [`leiden`] and [`umap`].
-pub(super) fn annotate(cells: &mut Cells, params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<()> {
+pub(super) fn annotate(
+    cells: &mut Cells,
+    params: &PreprocessParams,
+    laps: &mut Laps,
+    say: &dyn Fn(&str),
+) -> Result<()> {
     if !(params.neighbors || params.leiden || params.umap) {
         return Ok(());
     }
@@ -32,13 +38,17 @@ pub(super) fn annotate(cells: &mut Cells, params: &PreprocessParams, say: &dyn F
     let n = points.nrows();
     set_pairs(cells, "distances", distances(&neighbors), say);
     set_pairs(cells, "connectivities", pairs(&graph), say);
-    let told = map([
+    laps.end("neighbors");
+    let mut told = map([
         ("n_neighbors", Value::Integer(params.n_neighbors as i64)),
         ("method", Value::Text("umap".into())),
         ("metric", Value::Text("euclidean".into())),
         ("use_rep", Value::Text(POINTS.into())),
         ("random_state", Value::Integer(params.seed as i64)),
     ]);
+    if let (Value::Map(told), Some(recall)) = (&mut told, recall) {
+        told.insert("recall".into(), Value::Float(recall));
+    }
     let keys = ["connectivities", "distances"].map(|key| (format!("{key}_key"), Value::Text(key.into())));
     let entry = keys.into_iter().chain([("params".to_owned(), told)]).collect();
     cells.uns.insert("neighbors".into(), Value::Map(entry));
@@ -57,6 +67,9 @@ pub(super) fn annotate(cells: &mut Cells, params: &PreprocessParams, say: &dyn F
         ]);
         cells.uns.insert("leiden".into(), map([("params", told), ("modularity", Value::Float(modularity))]));
     }
+    if params.leiden {
+        laps.end("Leiden");
+    }
     if params.umap {
         say(&format!("laying out a UMAP of {n} cells"));
         let choices = UmapParams { seed: params.seed, ..UmapParams::for_points(n) };
@@ -67,6 +80,7 @@ pub(super) fn annotate(cells: &mut Cells, params: &PreprocessParams, say: &dyn F
         let (a, b) = choices.curve();
         let told = map([("a", Value::Float(a)), ("b", Value::Float(b))]);
         cells.uns.insert("umap".into(), map([("params", told)]));
+        laps.end("UMAP");
     }
     Ok(())
 }

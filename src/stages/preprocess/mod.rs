@@ -3,6 +3,7 @@
 
 mod params;
 mod kept;
+mod laps;
 mod slots;
 mod graph;
 mod passes;
@@ -23,6 +24,7 @@ use crate::preprocess::variable_genes::Batches;
 use crate::preprocess::{labels, normalize, quality};
 use crate::{Error, Result};
 use kept::Kept;
+use laps::Laps;
 use passes::{KeptCells, Passes};
 
 /// What came out.
@@ -42,6 +44,8 @@ pub struct PreprocessSummary {
     pub held_out: Vec<(String, usize)>,
     /// What the quality filters removed: reason → number.
     pub removed: BTreeMap<String, usize>,
+    /// What each step took, in seconds, in their order.
+    pub seconds: Vec<(&'static str, f64)>,
 }
 
 /// Writes the prepared screen; `say` tells what was held out, removed and renamed.
@@ -80,16 +84,13 @@ pub fn preprocess_in_blocks(
     std::thread::scope(|scope| {
         let sha256 = scope.spawn(|| digest::sha256(&params.input));
         let (file, outline) = Partial::open(&params.input, &[])?;
-        let notes = file.notes();
-        notes.iter().for_each(|note| say(&format!("{}: {note}", params.input.display())));
         let screen = Screen { file: &file, outline, n_values };
         let summary = screen.prepare(table.as_ref(), params, say, || match sha256.join() {
             Ok(digest) => digest,
             Err(panic) => std::panic::resume_unwind(panic),
         })?;
-        let later = file.notes();
-        let new = later.iter().filter(|note| !notes.contains(note));
-        new.for_each(|note| say(&format!("{}: {note}", params.input.display())));
+        // What was not understood at first may have been carried over in the end.
+        file.notes().iter().for_each(|note| say(&format!("{}: {note}", params.input.display())));
         Ok(summary)
     })
 }
@@ -111,6 +112,7 @@ impl Screen<'_> {
         sha256: impl FnOnce() -> Result<String>,
     ) -> Result<PreprocessSummary> {
         let Self { file, outline, n_values } = self;
+        let mut laps = Laps::begin();
         let distinct = |names, of, hint| labels::check_unique(names, of, hint);
         distinct(&outline.obs.index, "obs_names", "give every cell a name of its own, such as sample and barcode")?;
         distinct(&outline.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
@@ -132,6 +134,7 @@ impl Screen<'_> {
         }
         let passes = Passes { file, matrix: &matrix, n_values };
         let measured = passes.measure(&outline, &mitochondrial.is, params, say)?;
+        laps.end("quality");
         if mitochondrial.are_identifiers {
             say(&format!("pct_counts_mt is 0: {}", mitochondrial.absence));
         }
@@ -160,6 +163,7 @@ impl Screen<'_> {
         removed.extend(removed_genes);
         removed.iter().for_each(|(reason, n)| say(&format!("removed {n} {reason}")));
         let genes = passes.variable_genes(&cells, &columns, &moments, params.n_top_genes)?;
+        laps.end("variable genes");
         let chosen = genes.columns();
         if chosen.len() < params.n_top_genes {
             let n = chosen.len();
@@ -167,7 +171,8 @@ impl Screen<'_> {
         }
         let means = moments.logarithms.select(&columns).means();
         let fitted = passes.components(&cells, &columns, CrossFitted::sums(means, &chosen)?, params.n_components)?;
-        let summary = PreprocessSummary {
+        laps.end("components");
+        let mut summary = PreprocessSummary {
             n_cells: rows.len(),
             n_genes: columns.len(),
             n_training_cells: kept.training.len(),
@@ -175,6 +180,7 @@ impl Screen<'_> {
             variance_ratio: fitted.pca.variance_ratio.iter().sum(),
             held_out: kept.held_out.iter().map(|(condition, &n)| (condition.to_string(), n)).collect(),
             removed,
+            seconds: Vec::new(),
         };
         let original = slots::other_counts(file, &matrix, params, say)?;
         let mut out = Cells { obs, var: outline.var.select(&columns), ..Cells::default() };
@@ -185,14 +191,17 @@ impl Screen<'_> {
         atomic::file(&params.output, |beside| {
             h5ad::write_derived(beside, file, &selection, |derived| {
                 let coordinates = passes.write(&cells, &columns, &fitted, derived, original.as_ref())?;
+                laps.end("writing matrices");
                 slots::annotate_cells(&mut out, &kept, measured, library_sizes, params, say);
                 slots::annotate_genes(&mut out, genes, params.flavor, say);
                 prepared::annotate_pca(&mut out, fitted.pca, coordinates);
-                graph::annotate(&mut out, params, say)?;
+                graph::annotate(&mut out, params, &mut laps, say)?;
                 slots::annotate_settings(&mut out, &summary, target_sum, &sha256()?, params)?;
                 Ok(out)
             })
         })?;
+        laps.end("writing the rest");
+        summary.seconds = laps.seconds();
         Ok(summary)
     }
 }
