@@ -150,12 +150,11 @@ impl Packed {
 fn write_chunk(dataset: &Dataset, place: &[u64], bytes: &[u8]) -> hdf5::Result<()> {
     let id = dataset.id();
     // The place has as many dimensions as the data set.
-    let status = hdf5::sync::sync(|| unsafe {
+    hdf5::sync::sync(|| unsafe {
         let status = H5Dwrite_chunk(id, H5P_DEFAULT, 0, place.as_ptr(), bytes.len(), bytes.as_ptr().cast());
         // The library's error stack holds the reason until its next call.
         if status < 0 { Err(hdf5::Error::query().unwrap_or_else(|error| error)) } else { Ok(()) }
-    });
-    status
+    })
 }
 
 /// What one thread packs with.
