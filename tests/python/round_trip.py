@@ -200,6 +200,48 @@ def imported(scflow, path, folder):
     print(f"import: {path.name} is the same afterwards")
 
 
+def prepared(scflow, adata, folder):
+    """`preprocess` keeps every slot that it does not replace, cut to its cells and genes, with the types."""
+    screen, output = folder / "screen.h5ad", folder / "prepared.h5ad"
+    # The last cell has no counts, and goes.
+    counts = adata.X.tolil()
+    counts[-1] = 0
+    screen_cells = adata.copy()
+    screen_cells.X = counts.tocsr()
+    screen_cells.write_h5ad(screen)
+    asked = ["--perturbation-column", "perturbation", "--control", "control", "--holdout", "A+B", "--n-components", "5"]
+    run(scflow, "preprocess", screen, "-o", output, "--force", *asked)
+    out = anndata.read_h5ad(output)
+    assert 0 < out.n_obs < adata.n_obs
+    expected = anndata.read_h5ad(screen)[out.obs_names, out.var_names].copy()
+    same("counts", expected.X.toarray(), out.layers["counts"].toarray())
+    for table in ("obs", "var"):
+        left, right = getattr(expected, table), getattr(out, table)
+        for name in left.columns:
+            # Of what it cuts, anndata drops categories that are left without a row; numbers become 64 bits wide here.
+            column = right[name]
+            if hasattr(column, "cat"):
+                right[name] = column.cat.remove_unused_categories()
+                # Categories that are numbers become text.
+                left[name] = left[name].cat.rename_categories(str)
+            pd.testing.assert_series_equal(left[name], right[name], obj=f"{table}/{name}", check_dtype=False)
+    for slot in ("layers", "obsm", "varm", "obsp", "varp"):
+        left, right = dict(getattr(expected, slot)), dict(getattr(out, slot))
+        for name in left:
+            cut = right[name]
+            if isinstance(cut, pd.DataFrame):
+                used = {n: c.cat.remove_unused_categories() for n, c in cut.items() if hasattr(c, "cat")}
+                cut = cut.assign(**used)
+            same(f"{slot}/{name}", left[name], cut)
+    same("raw/X", expected.raw.X, out.raw.X)
+    same("raw/var", expected.raw.var, out.raw.var)
+    same("raw/varm", dict(expected.raw.varm), dict(out.raw.varm))
+    # Lists of numbers become 64 bits wide; the rest stays what it is.
+    for name in ("text", "texts", "truth", "matrix", "cube", "sparse", "table", "rank_genes_groups"):
+        same(f"uns/{name}", expected.uns[name], out.uns[name])
+    print(f"preprocess: every slot is kept for the {out.n_obs} cells and {out.n_vars} genes that are left")
+
+
 def public_files(scflow, data, folder):
     for name in PUBLIC:
         path = data / name
@@ -220,6 +262,7 @@ def main(scflow, data):
         path = folder / "slashes.h5ad"
         columns_with_slashes(path)
         imported(scflow, path, folder)
+        prepared(scflow, adata, folder)
         public_files(scflow, data, folder)
 
 
