@@ -241,12 +241,12 @@ pub fn annotate_pca(cells: &mut Cells, pca: Pca, coordinates: Coordinates) {
 
 /// Renames a column that is about to be replaced by other values, and returns its new name.
 pub fn keep_original(table: &mut Annotations, name: &str, replacement: &Column) -> Option<String> {
-    let existing = table.get(name)?.texts();
-    if existing == replacement.texts() {
+    let existing = table.get(name)?;
+    if existing.reads_as(replacement) {
         return None;
     }
     let names = std::iter::once(format!("{name}_original")).chain((2..).map(|n| format!("{name}_original_{n}")));
-    let kept = names.into_iter().find(|kept| table.get(kept).is_none_or(|column| column.texts() == existing))?;
+    let kept = names.into_iter().find(|kept| table.get(kept).is_none_or(|column| column.reads_as(existing)))?;
     if table.get(&kept).is_some() {
         table.columns.retain(|(column, _)| column != name);
     } else if let Some(slot) = table.columns.iter_mut().find(|(column, _)| column == name) {

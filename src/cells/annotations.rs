@@ -1,5 +1,6 @@
 //! Tables with one row per cell or per gene.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{Error, Result};
@@ -75,16 +76,29 @@ impl Column {
 
     /// The rows as text; a missing value is `None`.
     pub fn texts(&self) -> Vec<Option<String>> {
+        (0..self.len()).map(|row| self.text(row).map(Cow::into_owned)).collect()
+    }
+
+    /// Whether another column has the same texts, of whatever kind they are.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|row| self.text(row) == other.text(row))
+    }
+
+    /// One row as text.
+    fn text(&self, row: usize) -> Option<Cow<'_, str>> {
+        fn written<T: ToString>(value: T) -> Cow<'static, str> {
+            Cow::Owned(value.to_string())
+        }
         match self {
-            Self::Text(values) => values.iter().cloned().map(Some).collect(),
+            Self::Text(values) => Some(Cow::Borrowed(&values[row])),
             Self::Categorical { codes, categories, .. } => {
-                codes.iter().map(|&code| usize::try_from(code).ok().map(|code| categories[code].clone())).collect()
+                usize::try_from(codes[row]).ok().map(|code| Cow::Borrowed(categories[code].as_str()))
             }
-            Self::Float(values) => values.iter().map(|v| (!v.is_nan()).then(|| v.to_string())).collect(),
-            Self::Integer(values) => values.iter().map(|v| Some(v.to_string())).collect(),
-            Self::Boolean(values) => values.iter().map(|v| Some(v.to_string())).collect(),
-            Self::NullableInteger(values) => values.iter().map(|v| v.map(|v| v.to_string())).collect(),
-            Self::NullableBoolean(values) => values.iter().map(|v| v.map(|v| v.to_string())).collect(),
+            Self::Float(values) => (!values[row].is_nan()).then(|| written(values[row])),
+            Self::Integer(values) => Some(written(values[row])),
+            Self::Boolean(values) => Some(written(values[row])),
+            Self::NullableInteger(values) => values[row].map(written),
+            Self::NullableBoolean(values) => values[row].map(written),
         }
     }
 }

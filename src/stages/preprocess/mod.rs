@@ -141,9 +141,11 @@ impl Screen<'_> {
         let is_training: Vec<bool> = splits.iter().map(|&split| split == Split::Train).collect();
         let (rows, mut removed) = measured.passing_cells(&params.limits(), &is_training, &mitochondrial)?;
         let kept = Kept::new(&conditions, &splits, &rows, say)?;
+        drop((conditions, splits));
         let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
         let measured = measured.select(&rows);
-        let obs = outline.obs.select(&rows);
+        let Cells { obs, var, uns, .. } = outline;
+        let obs = if rows.len() == obs.index.len() { obs } else { obs.select(&rows) };
         let library_sizes = match &params.size_factors {
             Some(column) => normalize::library_sizes_from(&obs, column, &measured.total_counts)?,
             None => measured.total_counts.clone(),
@@ -158,7 +160,7 @@ impl Screen<'_> {
             }
         };
         let cells = KeptCells { rows: &rows, training: &kept.training, factors: &factors };
-        let moments = passes.moments(&cells, params.flavor, batches, outline.var.index.len())?;
+        let moments = passes.moments(&cells, params.flavor, batches, var.index.len())?;
         let (columns, removed_genes) = quality::passing_genes(&moments.n_expressing(), &params.limits())?;
         removed.extend(removed_genes);
         removed.iter().for_each(|(reason, n)| say(&format!("removed {n} {reason}")));
@@ -183,8 +185,7 @@ impl Screen<'_> {
             seconds: Vec::new(),
         };
         let original = slots::other_counts(file, &matrix, params, say)?;
-        let mut out = Cells { obs, var: outline.var.select(&columns), ..Cells::default() };
-        out.uns = outline.uns;
+        let mut out = Cells { obs, var: var.select(&columns), uns, ..Cells::default() };
         let former = params.counts_layer.as_ref().map(|name| format!("layers/{name}"));
         let except: Vec<&str> = former.iter().map(String::as_str).collect();
         let selection = h5ad::Kept { rows: &rows, columns: &columns, except: &except };
