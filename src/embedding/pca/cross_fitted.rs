@@ -54,7 +54,7 @@ impl CrossFitted {
         let Sums { columns, position, whole, parts, .. } = sums;
         let n_chosen = columns.len();
         let wanted = Mat::from_fn(n_chosen, n_components, |gene, k| f64::from(pca.loadings[[columns[gene], k]]));
-        let part = |number: usize| components(&parts.without(&whole, number), &vectors, &wanted);
+        let part = |number: usize| components(parts.without(&whole, number), &vectors, &wanted);
         let parts = (0..parts.len()).into_par_iter().map(part).collect::<Result<_>>()?;
         let centre = columns.iter().map(|&gene| pca.mean[gene]).collect();
         Ok(Self { pca, position, centre, parts })
@@ -84,8 +84,8 @@ impl CrossFitted {
 }
 
 /// The leading eigenvectors of a covariance near that of all cells: (n_chosen, n_components).
-fn components(covariance: &Mat<f64>, start: &Mat<f64>, wanted: &Mat<f64>) -> Result<Array2<f64>> {
-    let (_, vectors) = leading(covariance.as_ref(), start.clone(), wanted.ncols(), EFFORT)?;
+fn components(covariance: Mat<f64>, start: &Mat<f64>, wanted: &Mat<f64>) -> Result<Array2<f64>> {
+    let (_, vectors) = leading(covariance, start.clone(), wanted.ncols(), EFFORT)?;
     let found = vectors.subcols(0, wanted.ncols());
     let overlap = product(found.transpose(), wanted.as_ref());
     let turned = product(found, polar(&overlap)?.as_ref());

@@ -167,7 +167,7 @@ fn leading_of(covariance: &Mat<f64>, n_wanted: usize) -> Result<(Vec<f64>, Mat<f
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let start = Mat::from_fn(n, n_directions, |_, _| StandardNormal.sample(&mut rng));
     leading(
-        covariance.as_ref(),
+        covariance.clone(),
         start,
         n_wanted,
         Effort { tolerance: TOLERANCE, most_rounds: MOST_ROUNDS, most_degree: MOST_DEGREE },
