@@ -3,6 +3,7 @@
 mod perturbation;
 mod quotes;
 pub mod prompt;
+pub mod status;
 pub mod tokenizer;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a model knows of the screen that it was fitted to, and how far a condition is from it.
+//! What a model knows of the screen that it was fitted to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::nearest;
 use super::source::FEWEST_KEPT;
+use crate::conditions::status::Measured;
 use crate::conditions::{Condition, Perturbation};
 use crate::prepared::Prepared;
 use crate::{Error, Result};
@@ -30,35 +31,6 @@ pub struct Known {
     pub validation: Vec<(Condition, usize)>,
     /// Library sizes of training cells per combination of covariates.
     pub library_sizes: Vec<(Covariates, Vec<f32>)>,
-}
-
-/// How far a condition is from the training conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// It is one of them.
-    Seen,
-    /// Every component was measured alone in training, this combination with these covariates was not measured.
-    UnseenCombination,
-    /// The single component was measured alone, but not with these covariates.
-    UnseenCovariates,
-    /// Some components were never measured alone in training.
-    Partly {
-        /// Components that were.
-        n_seen: usize,
-        /// Components in all.
-        n: usize,
-    },
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Seen => f.write_str("seen"),
-            Self::UnseenCombination => f.write_str("unseen_combination"),
-            Self::UnseenCovariates => f.write_str("unseen_covariates"),
-            Self::Partly { n_seen, n } => write!(f, "{n_seen}_of_{n}_seen"),
-        }
-    }
 }
 
 impl Known {
@@ -106,21 +78,9 @@ impl Known {
         controls.map(|(condition, _)| condition.covariates.clone()).collect()
     }
 
-    /// How far a condition is from training.
-    pub fn status(&self, condition: &Condition) -> Status {
-        if self.training.iter().any(|(seen, _)| seen == condition) {
-            return Status::Seen;
-        }
-        let components = condition.perturbation.components();
-        let was_alone = |component: &String| {
-            self.training.iter().any(|(seen, _)| seen.perturbation.components() == std::slice::from_ref(component))
-        };
-        let n_seen = components.iter().filter(|component| was_alone(component)).count();
-        match components.len() {
-            n if n_seen < n => Status::Partly { n_seen, n },
-            n if n > 1 => Status::UnseenCombination,
-            _ => Status::UnseenCovariates,
-        }
+    /// What was measured in training: it tells how far a condition is from that.
+    pub fn measured(&self) -> Measured<'_> {
+        self.training.iter().map(|(condition, _)| condition).collect()
     }
 
     /// How many cells of a condition every method can make without taking a control cell twice, and no more than were
@@ -194,17 +154,6 @@ mod tests {
             validation: Vec::new(),
             library_sizes: Vec::new(),
         }
-    }
-
-    #[test]
-    fn a_status_tells_how_far_a_condition_is_from_training() {
-        let status = |text: &str| known().status(&Condition::parse(text, "control").unwrap()).to_string();
-        assert_eq!(status("A | t=x"), "seen");
-        assert_eq!(status("C + A | t=x"), "seen");
-        assert_eq!(status("A + B | t=x"), "unseen_combination");
-        assert_eq!(status("A + C | t=y"), "1_of_2_seen");
-        assert_eq!(status("B | t=y"), "unseen_covariates");
-        assert_eq!(status("C | t=x"), "0_of_1_seen");
     }
 
     #[test]

@@ -14,22 +14,27 @@ use crate::stages::predict::{PredictParams, predict};
 use crate::stages::preprocess::{PreprocessParams, preprocess};
 use crate::stages::report::{ReportParams, report};
 use crate::stages::simulate::{SimulateParams, simulate};
+use crate::stages::split::{SchemeName, SplitParams, describe, split};
 use crate::stages::steps::Step;
 
 /// The sections that a configuration may have.
-pub const SECTIONS: [&str; 7] = ["simulate", "preprocess", "benchmark", "fit", "predict", "evaluate", "report"];
+pub const SECTIONS: [&str; 8] =
+    ["simulate", "split", "preprocess", "benchmark", "fit", "predict", "evaluate", "report"];
 
 /// The stages that a benchmark takes the place of: it fits, predicts and scores every method itself.
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 3] = [("preprocess", "split"), ("fit", "pretrained"), ("benchmark", "splits")];
+pub const PATH_KEYS: [(&str, &str); 4] =
+    [("split", "conditions"), ("preprocess", "split"), ("fit", "pretrained"), ("benchmark", "splits")];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     /// The simulated screen.
     pub screen: PathBuf,
+    /// What is held out of it.
+    pub split: PathBuf,
     /// The prepared screen.
     pub prepared: PathBuf,
     /// The model.
@@ -49,6 +54,7 @@ impl Layout {
     pub fn new(output: &Path) -> Self {
         Self {
             screen: output.join("0-screen.h5ad"),
+            split: output.join("0-split.csv"),
             prepared: output.join("1-prepared.h5ad"),
             model: output.join("2-model"),
             predicted: output.join("3-predicted.h5ad"),
@@ -74,6 +80,49 @@ fn simulated(config: &Config, layout: &Layout) -> Result<(PathBuf, Option<Step>)
     Ok((layout.screen.clone(), Some(step)))
 }
 
+/// The step that writes the table of a section `[split]`, which the preparation then reads; none without such a section.
+fn held_out(
+    config: &Config,
+    layout: &Layout,
+    screen: &Path,
+    preprocess: &mut PreprocessParams,
+) -> Result<Option<Step>> {
+    if !config.sections.contains_key("split") {
+        return Ok(None);
+    }
+    // A configuration that a run has resolved names the table of its own.
+    let other = preprocess.split.as_ref().is_some_and(|table| *table != layout.split);
+    if other || !preprocess.holdout.is_empty() || preprocess.no_holdout {
+        let reason = "[preprocess] says too what is held out; give one of them";
+        return refuse("[split]", "beside holdout, split or no_holdout", reason);
+    }
+    let decided = ["input", "output", "force"];
+    let mut params: SplitParams = read("split", &config.section("split"), &decided)?;
+    if params.scheme == SchemeName::Folds {
+        return refuse(
+            "split.scheme",
+            "folds",
+            "a run prepares one split; use [benchmark] with folds, or `scflow split`",
+        );
+    }
+    (params.input, params.output, params.force) = (screen.to_owned(), layout.split.clone(), true);
+    // What the section does not say is as in the preparation.
+    params.perturbation_column.get_or_insert_with(|| preprocess.perturbation_column.clone());
+    params.control.get_or_insert_with(|| preprocess.control.clone());
+    if params.covariates.is_empty() {
+        params.covariates.clone_from(&preprocess.covariates);
+    }
+    params.check()?;
+    preprocess.split = Some(layout.split.clone());
+    let mut inputs = vec![("screen", screen.to_owned())];
+    inputs.extend(params.conditions.clone().map(|path| ("conditions", path)));
+    Step::new("split", params, &decided, inputs, &layout.split, |params, watcher, _| {
+        split(params, &|message| watcher.say(message))
+            .map(|strata| watcher.say(&format!("held out: {}", describe(&strata))))
+    })
+    .map(Some)
+}
+
 /// What a benchmark takes of `[preprocess]` and `[benchmark]`, and which keys of the two the run decides.
 pub const DECIDED_OF_BENCHMARK: [&[&str]; 2] =
     [&["input", "output", "force"], &["preprocess", "output", "threads", "program", "force"]];
@@ -95,6 +144,10 @@ pub fn plan_benchmark(
         let reason =
             "a benchmark fits, predicts and scores every method itself; write this section into a file of its own";
         return refuse("[benchmark]", format!("beside [{other}]"), reason);
+    }
+    if config.sections.contains_key("split") {
+        let reason = "a benchmark has splits of its own: write folds or splits into [benchmark]";
+        return refuse("[benchmark]", "beside [split]", reason);
     }
     let (screen, simulated) = simulated(config, layout)?;
     let [of_preprocess, of_benchmark] = DECIDED_OF_BENCHMARK;
@@ -119,6 +172,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let decided = ["input", "output", "force"];
     let mut params: PreprocessParams = read("preprocess", &config.section("preprocess"), &decided)?;
     (params.input, params.output, params.force) = (screen.clone(), layout.prepared.clone(), true);
+    steps.extend(held_out(config, layout, &screen, &mut params)?);
     params.check()?;
     let mut inputs = vec![("screen", screen)];
     inputs.extend(params.split.clone().map(|path| ("split", path)));
