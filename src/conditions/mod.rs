@@ -2,6 +2,7 @@
 
 mod perturbation;
 mod quotes;
+pub mod descriptions;
 pub mod prompt;
 pub mod status;
 pub mod tokenizer;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::nearest;
 use super::source::FEWEST_KEPT;
+use crate::conditions::descriptions::Descriptions;
 use crate::conditions::status::Measured;
 use crate::conditions::{Condition, Perturbation};
 use crate::prepared::Prepared;
@@ -72,6 +73,13 @@ impl Known {
         components
     }
 
+    /// The components of conditions that do not occur in training.
+    pub fn unseen<'a>(&self, conditions: impl IntoIterator<Item = &'a Condition>) -> BTreeSet<&'a String> {
+        let known = self.components();
+        let components = conditions.into_iter().flat_map(|condition| condition.perturbation.components());
+        components.filter(|component| !known.contains(component)).collect()
+    }
+
     /// The combinations of covariates that have training control cells.
     pub fn covariates(&self) -> Vec<Covariates> {
         let controls = self.training.iter().filter(|(condition, _)| condition.perturbation.is_control());
@@ -97,13 +105,16 @@ impl Known {
         of(&self.held_out, condition).map_or(n_controls, |n_held_out| n_controls.min(n_held_out))
     }
 
-    /// Fails if a component does not occur in training, with near names.
+    /// Fails if a component neither occurs in training nor is described, with near names.
     ///
     /// # Errors
     /// [`Error::UnknownName`].
-    pub fn require_components(&self, perturbation: &Perturbation) -> Result<()> {
+    pub fn require_components(&self, perturbation: &Perturbation, described: Option<&Descriptions>) -> Result<()> {
         let components = self.components();
-        match perturbation.components().iter().find(|component| !components.contains(component)) {
+        let is_known = |component: &String| {
+            components.contains(component) || described.is_some_and(|described| described.get(component).is_some())
+        };
+        match perturbation.components().iter().find(|component| !is_known(component)) {
             None => Ok(()),
             Some(unknown) => Err(Error::UnknownName {
                 what: "perturbation".into(),
@@ -185,7 +196,7 @@ mod tests {
     #[test]
     fn unknown_components_are_refused() {
         let perturbation = Perturbation::parse("A+D", "control").unwrap();
-        let error = known().require_components(&perturbation).unwrap_err();
+        let error = known().require_components(&perturbation, None).unwrap_err();
         assert!(error.is_mistake() && error.to_string().contains("`D` is unknown to the model"), "{error}");
     }
 }

@@ -25,8 +25,15 @@ pub const SECTIONS: [&str; 8] =
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 4] =
-    [("split", "conditions"), ("preprocess", "split"), ("fit", "pretrained"), ("benchmark", "splits")];
+pub const PATH_KEYS: [(&str, &str); 7] = [
+    ("benchmark", "descriptions"),
+    ("fit", "descriptions"),
+    ("predict", "descriptions"),
+    ("split", "conditions"),
+    ("preprocess", "split"),
+    ("fit", "pretrained"),
+    ("benchmark", "splits"),
+];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +77,7 @@ fn simulated(config: &Config, layout: &Layout) -> Result<(PathBuf, Option<Step>)
     if let Some(input) = &config.input {
         return Ok((input.clone(), None));
     }
-    let decided = ["output", "force"];
+    let decided = ["output", "descriptions", "force"];
     let mut params: SimulateParams = read("simulate", &config.section("simulate"), &decided)?;
     (params.output, params.force) = (layout.screen.clone(), true);
     params.check()?;
@@ -186,6 +193,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     params.check()?;
     let mut inputs = vec![("prepared screen", layout.prepared.clone())];
     inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
+    inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)
@@ -197,7 +205,8 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     // Whoever asks for nothing else wants what was held out.
     params.held_out |= params.perturbations.is_empty();
     params.check()?;
-    let inputs = vec![("model", layout.model.clone())];
+    let mut inputs = vec![("model", layout.model.clone())];
+    inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
     steps.push(Step::new("predict", params, &decided, inputs, &layout.predicted, |params, watcher, _| {
         predict(params, &|message| watcher.say(message)).map(drop)
     })?);
