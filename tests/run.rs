@@ -261,6 +261,10 @@ fn a_section_split_chooses_what_is_held_out() {
     assert_eq!(status, 0, "{said}");
     assert_eq!(ran(&said), ["simulate", "split", "preprocess", "fit", "predict", "evaluate", "report"], "{said}");
     assert!(said.contains("combo_seen2: 1 conditions") && path.join("results/0-split.csv").is_file(), "{said}");
+    let resolved = path.join("results/config.toml");
+    std::fs::copy(&resolved, path.join("run.toml")).unwrap();
+    let (status, _, said) = run(path, &["--output", "elsewhere"]);
+    assert!(status == 0 && ran(&said).contains(&"split"), "{said}");
     let (status, _, said) = run(path, &["--set", "split.seed=3"]);
     assert!(status == 0 && ran(&said).contains(&"split"), "{said}");
 }

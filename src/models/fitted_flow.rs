@@ -100,6 +100,7 @@ impl<F: FittedFlow> FittedMethod for F {
     }
 
     fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        self.check_unseen()?;
         self.reader_mut().describe(descriptions)
     }
 

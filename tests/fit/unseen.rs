@@ -72,11 +72,12 @@ fn a_component_that_was_never_seen_is_predicted_from_its_description_or_refused(
     assert!(intervals.contains("unseen_single,model,edist_l2") && intervals.contains("combo_seen1,model,edist_l2"));
 
     // A further description says as much as the same one in the table.
-    std::fs::write(path.join("more.csv"), format!("name,text,note\ndrug Q,{}\n", text_of(path, &unseen[0]) + ",x"))
-        .unwrap();
-    let more = ["-p", "drug Q", "--allow-unseen", "--descriptions", "more.csv", "--cells", "30", "-q"];
-    ok(scflow(path, &[&["predict", "model", "-o", "q.h5ad"], &more[..]].concat()));
-    ok(scflow(path, &["predict", "model", "-o", "u.h5ad", "-p", &unseen[0], "--allow-unseen", "--cells", "30", "-q"]));
+    ok(fit(path, "means", &["--method", "additive", "--descriptions", "drugs.csv"]));
+    std::fs::write(path.join("more.csv"), format!("name,text,note\ndrug Q,{},x\n", text_of(path, &unseen[0]))).unwrap();
+    let asked = ["--allow-unseen", "--cells", "3", "-q"];
+    let more = ["-o", "q.h5ad", "-p", "drug Q", "--descriptions", "more.csv"];
+    ok(scflow(path, &[&["predict", "means"], &more[..], &asked].concat()));
+    ok(scflow(path, &[&["predict", "means", "-o", "u.h5ad", "-p", &unseen[0]], &asked[..]].concat()));
     let mean = |name: &str| h5ad::read(&path.join(name)).unwrap().obsm["X_pca"].mean_axis(ndarray::Axis(0)).unwrap();
     let gap = (mean("q.h5ad") - mean("u.h5ad")).mapv(f32::abs).sum();
     assert!(gap < 1e-3, "{gap}");

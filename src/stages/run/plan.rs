@@ -97,9 +97,7 @@ fn held_out(
     if !config.sections.contains_key("split") {
         return Ok(None);
     }
-    // A configuration that a run has resolved names the table of its own.
-    let other = preprocess.split.as_ref().is_some_and(|table| *table != layout.split);
-    if other || !preprocess.holdout.is_empty() || preprocess.no_holdout {
+    if preprocess.split.is_some() || !preprocess.holdout.is_empty() || preprocess.no_holdout {
         let reason = "[preprocess] says too what is held out; give one of them";
         return refuse("[split]", "beside holdout, split or no_holdout", reason);
     }
@@ -179,11 +177,14 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let decided = ["input", "output", "force"];
     let mut params: PreprocessParams = read("preprocess", &config.section("preprocess"), &decided)?;
     (params.input, params.output, params.force) = (screen.clone(), layout.prepared.clone(), true);
-    steps.extend(held_out(config, layout, &screen, &mut params)?);
+    let split = held_out(config, layout, &screen, &mut params)?;
+    // With such a step the table is no choice of the preparation, but what the step before it wrote.
+    let kept = if split.is_some() { &["input", "output", "force", "split"][..] } else { &decided };
+    steps.extend(split);
     params.check()?;
     let mut inputs = vec![("screen", screen)];
     inputs.extend(params.split.clone().map(|path| ("split", path)));
-    steps.push(Step::new("preprocess", params, &decided, inputs, &layout.prepared, |params, watcher, _| {
+    steps.push(Step::new("preprocess", params, kept, inputs, &layout.prepared, |params, watcher, _| {
         preprocess(params, &|message| watcher.say(message)).map(drop)
     })?);
 
