@@ -6,7 +6,9 @@ use ndarray::{Array1, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
 use super::guide::{Guide, View};
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Between, Condition, Perturbation};
+
+type Covariates = BTreeMap<String, String>;
 
 /// Mean and standard deviation of cells in principal components: (n_dims) each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,12 +79,26 @@ impl Evidence {
         };
         let mut rows: Vec<Array1<f32>> = control.iter().map(|moments| row(moments, true)).collect();
         for component in condition.perturbation.components() {
-            match self.alone.get(&like(Perturbation::single(component))) {
-                Some(moments) => rows.push(row(moments, false)),
-                None => rows.extend(self.transferred(component, control).iter().map(|moments| row(moments, false))),
-            }
+            rows.extend(self.of_component(component, &condition.covariates).iter().map(|moments| row(moments, false)));
         }
         rows
+    }
+
+    /// The moments of a component: measured, from other covariates, or between those of the doses around it ([`Between`]).
+    fn of_component(&self, component: &str, covariates: &Covariates) -> Option<Moments> {
+        let known = |component: &str| {
+            let like = |perturbation: Perturbation| Condition::new(perturbation, covariates.clone());
+            let control = self.alone.get(&like(Perturbation::control()));
+            let here = self.alone.get(&like(Perturbation::single(component)));
+            here.cloned().or_else(|| self.transferred(component, control))
+        };
+        known(component).or_else(|| {
+            let labels = self.alone.keys().flat_map(|condition| condition.perturbation.components());
+            let Between { lower, upper, share } = Between::of(component, labels)?;
+            let (lower, upper, share) = (known(&lower)?, known(&upper)?, share as f32);
+            let mix = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (1.0 - share) * a + share * b).collect();
+            Some(Moments { mean: mix(&lower.mean, &upper.mean), deviation: mix(&lower.deviation, &upper.deviation) })
+        })
     }
 
     /// The moments that a component should have here, by what it does with other covariates.

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use super::dose_scale::DoseScale;
 use super::method::{Asked, Draws, FittedMethod, Made};
 use super::reader::Reader;
 use super::record::Record;
@@ -93,6 +94,9 @@ struct Prompt {
     template: String,
     covariates: Vec<String>,
     n_tokens: usize,
+    /// How doses are told beside the sentence, where a screen has them.
+    #[serde(default, skip_serializing_if = "DoseScale::is_empty")]
+    doses: DoseScale,
 }
 
 impl Reader {
@@ -105,7 +109,8 @@ impl Reader {
         record.put_text(TOKENIZER, self.tokenizer.to_json()?);
         let covariates = self.template.covariates().map(str::to_owned).collect();
         let template = self.template.text().to_owned();
-        record.put(PROMPT, &Prompt { template, covariates, n_tokens: self.n_prompt_tokens })?;
+        let doses = self.doses.clone();
+        record.put(PROMPT, &Prompt { template, covariates, n_tokens: self.n_prompt_tokens, doses })?;
         if let Some(controls) = &self.controls {
             record.put_arrays(CONTROLS, controls.to_arrays()?)?;
         }
@@ -131,6 +136,7 @@ impl Reader {
             n_prompt_tokens: prompt.n_tokens,
             controls,
             evidence,
+            doses: prompt.doses,
         })
     }
 }

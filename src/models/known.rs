@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::nearest;
 use super::source::FEWEST_KEPT;
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Condition, Doses, Perturbation, Place};
 use crate::prepared::Prepared;
 use crate::{Error, Result};
 
@@ -41,6 +41,8 @@ pub enum Status {
     UnseenCombination,
     /// The single component was measured alone, but not with these covariates.
     UnseenCovariates,
+    /// Every component occurs in training, one at least at other doses only, below and above.
+    UnseenDose,
     /// Some components were never measured alone in training.
     Partly {
         /// Components that were.
@@ -56,6 +58,7 @@ impl std::fmt::Display for Status {
             Self::Seen => f.write_str("seen"),
             Self::UnseenCombination => f.write_str("unseen_combination"),
             Self::UnseenCovariates => f.write_str("unseen_covariates"),
+            Self::UnseenDose => f.write_str("unseen_dose"),
             Self::Partly { n_seen, n } => write!(f, "{n_seen}_of_{n}_seen"),
         }
     }
@@ -91,7 +94,12 @@ impl Known {
         Ok(Self { training, held_out, validation, library_sizes })
     }
 
-    /// The components that occur in training.
+    /// The doses and times of the components that occur in training.
+    pub fn doses(&self) -> Doses {
+        Doses::of(self.training.iter().map(|(condition, _)| &condition.perturbation))
+    }
+
+    /// The components that occur in training, each at each of its doses.
     pub fn components(&self) -> Vec<String> {
         let components = self.training.iter().flat_map(|(condition, _)| condition.perturbation.components());
         let mut components: Vec<String> = components.cloned().collect();
@@ -112,6 +120,12 @@ impl Known {
             return Status::Seen;
         }
         let components = condition.perturbation.components();
+        let doses = self.doses();
+        let places: Vec<Place> = components.iter().map(|component| doses.place(component)).collect();
+        let is_told = |place: &Place| matches!(place, Place::Measured | Place::Between(_));
+        if places.iter().any(|place| matches!(place, Place::Between(_))) && places.iter().all(is_told) {
+            return Status::UnseenDose;
+        }
         let was_alone = |component: &String| {
             self.training.iter().any(|(seen, _)| seen.perturbation.components() == std::slice::from_ref(component))
         };
@@ -137,19 +151,20 @@ impl Known {
         of(&self.held_out, condition).map_or(n_controls, |n_held_out| n_controls.min(n_held_out))
     }
 
-    /// Fails if a component does not occur in training, with near names.
+    /// Fails if a component does not occur in training, with near names, or at doses only that do not tell of its own.
     ///
     /// # Errors
-    /// [`Error::UnknownName`].
+    /// [`Error::UnknownName`]; [`Error::InvalidParameter`] as [`Doses::check_range`].
     pub fn require_components(&self, perturbation: &Perturbation) -> Result<()> {
-        let components = self.components();
-        match perturbation.components().iter().find(|component| !components.contains(component)) {
-            None => Ok(()),
+        let doses = self.doses();
+        let names: Vec<&String> = doses.names().collect();
+        match perturbation.parts().find(|part| !names.contains(&&part.name)) {
+            None => doses.check_range(perturbation),
             Some(unknown) => Err(Error::UnknownName {
                 what: "perturbation".into(),
-                name: unknown.clone(),
+                nearest: nearest(&unknown.name, doses.names()),
+                name: unknown.name,
                 place: "the model".into(),
-                nearest: nearest(unknown, components.iter()),
             }),
         }
     }
@@ -205,6 +220,24 @@ mod tests {
         assert_eq!(status("A + C | t=y"), "1_of_2_seen");
         assert_eq!(status("B | t=y"), "unseen_covariates");
         assert_eq!(status("C | t=x"), "0_of_1_seen");
+    }
+
+    #[test]
+    fn a_dose_between_others_is_told_and_one_beyond_them_refused() {
+        let condition = |text: &str| Condition::parse(text, "control").unwrap();
+        let training = ["control", "A @ 1 uM", "A @ 100 uM", "B @ 5 uM", "B @ 5 uM+C @ 1 uM"];
+        let training = training.map(|text| (condition(text), 10)).to_vec();
+        let known = Known { training, ..known() };
+        let status = |text: &str| known.status(&condition(text)).to_string();
+        assert_eq!(status("A @ 100 uM"), "seen");
+        assert_eq!(status("A @ 10 uM"), "unseen_dose");
+        assert_eq!(status("A @ 10 uM + B @ 5 uM"), "unseen_dose");
+        assert_eq!(status("A @ 1 uM + B @ 5 uM"), "unseen_combination");
+        assert_eq!(status("A @ 1 uM + C @ 1 uM"), "1_of_2_seen");
+        let refused = |text: &str| known.require_components(&condition(text).perturbation).unwrap_err().to_string();
+        assert!(refused("A @ 200 uM").contains("A @ 1 uM, A @ 100 uM"));
+        assert!(refused("B @ 6 uM").contains("outside") && refused("D @ 6 uM").contains("`D` is unknown"));
+        assert!(known.require_components(&condition("A @ 10 uM + C @ 1 uM").perturbation).is_ok());
     }
 
     #[test]

@@ -85,9 +85,8 @@ impl Bench<'_> {
         let half = self.comparison(condition, &first, sizes, seed, Some(&whole));
         let targets: Vec<usize> = condition
             .perturbation
-            .components()
-            .iter()
-            .filter_map(|name| self.genes.get(name.as_str()).copied())
+            .parts()
+            .filter_map(|part| self.genes.get(part.name.as_str()).copied())
             .collect();
         let score = |(method, offer): (&str, Result<Offer>)| match offer {
             Ok(offer) => {

@@ -1,5 +1,6 @@
 //! The mean of an unseen combination in closed form: effects shrunk over covariates, and interactions.
 
+mod at_dose;
 mod bilinear;
 mod choice;
 mod elsewhere;
@@ -149,7 +150,7 @@ impl InteractionEffects {
     }
 
     /// The ways in which a training condition can be met, least informed first: as it would be had it (a combination: over
-    /// all covariates) not been measured, had it been measured with other covariates only, and as it is.
+    /// all covariates; a single component: at this dose, where it has others below and above) not been measured, had it been measured with other covariates only, and as it is.
     ///
     /// # Errors
     /// Those of [`Self::estimate`].
@@ -158,6 +159,10 @@ impl InteractionEffects {
         let mut views = Vec::new();
         if let Some((additive, interaction)) = self.left_out.get(condition) {
             views.push(self.estimate_of(condition, additive, interaction, 0.0)?);
+        }
+        if let Some(effect) = self.between_doses(condition) {
+            let effect = narrow(&effect);
+            views.push(Estimate { effect, parts_measured: 0.0, whole_measured: 0.0, ..as_it_is.clone() });
         }
         if let Some(effect) = self.shrunk.unmeasured.get(condition) {
             if condition.perturbation.components().len() > 1 {
@@ -170,6 +175,12 @@ impl InteractionEffects {
         }
         views.push(as_it_is);
         Ok(views)
+    }
+
+    /// The effect of a single component at a dose that lies between others, told from those alone.
+    fn between_doses(&self, condition: &Condition) -> Option<Array1<f64>> {
+        let [component] = condition.perturbation.components() else { return None };
+        self.shrunk.between(component, &condition.covariates, &[component])
     }
 
     fn estimate_of(
