@@ -105,14 +105,21 @@ impl Doses {
             if let Some(known) = self.by_name.get(&part.name) {
                 let wrong = |reason: String| refuse("perturbation", perturbation, &reason);
                 for (what, own, of) in [
-                    ("dose", &mut part.dose, (|known: &Component| known.dose.clone()) as fn(&Component) -> Option<Quantity>),
+                    (
+                        "dose",
+                        &mut part.dose,
+                        (|known: &Component| known.dose.clone()) as fn(&Component) -> Option<Quantity>,
+                    ),
                     ("time", &mut part.time, |known| known.time.clone()),
                 ] {
                     let theirs: BTreeSet<Quantity> = known.iter().filter_map(of).collect();
                     match (own.as_ref(), theirs.first()) {
                         (None, None) => {}
                         (Some(own), None) => {
-                            return wrong(format!("`{}` has no {what} in this screen, and none such as `{own}`", part.name));
+                            return wrong(format!(
+                                "`{}` has no {what} in this screen, and none such as `{own}`",
+                                part.name
+                            ));
                         }
                         (None, Some(_)) if known.iter().any(|known| of(known).is_none()) => {}
                         (None, Some(_)) => {
@@ -142,8 +149,11 @@ impl Doses {
             }
             parts.push(part);
         }
-        Perturbation::of_parts(parts)
-            .map_err(|reason| Error::InvalidParameter { name: "perturbation".into(), value: perturbation.to_string(), reason })
+        Perturbation::of_parts(parts).map_err(|reason| Error::InvalidParameter {
+            name: "perturbation".into(),
+            value: perturbation.to_string(),
+            reason,
+        })
     }
 
     /// Fails if a component of a known name has a dose beyond those of the screen, or a time that it does not have.
@@ -235,7 +245,8 @@ pub fn common_units(
             };
             let bad = those(&foreign);
             if !bad.is_empty() {
-                let reason = format!("{what}s of `{name}` in a unit that does not convert into `{unit}`, which most have");
+                let reason =
+                    format!("{what}s of `{name}` in a unit that does not convert into `{unit}`, which most have");
                 return Err(Mixed { reason, perturbations: bad });
             }
             units.insert((name, is_time), unit.clone());
@@ -243,7 +254,10 @@ pub fn common_units(
     }
     let convert = |part: &Component| {
         let to = |quantity: &Quantity, is_time| {
-            units.get(&(part.name.as_str(), is_time)).and_then(|unit| quantity.to_unit(unit)).unwrap_or_else(|| quantity.clone())
+            units
+                .get(&(part.name.as_str(), is_time))
+                .and_then(|unit| quantity.to_unit(unit))
+                .unwrap_or_else(|| quantity.clone())
         };
         Component {
             name: part.name.clone(),
@@ -286,7 +300,10 @@ mod tests {
         assert_eq!(said, "A @ 10 uM is read at 0.50 of the way from A @ 1 uM to A @ 100 uM");
         assert!(doses.describe(&parse("A @ 1 uM")).is_none());
         let message = doses.check_range(&parse("A @ 0.5 uM")).unwrap_err();
-        assert!(message.is_mistake() && message.to_string().contains("A @ 1 uM, A @ 100 uM, A @ 10000 uM"), "{message}");
+        assert!(
+            message.is_mistake() && message.to_string().contains("A @ 1 uM, A @ 100 uM, A @ 10000 uM"),
+            "{message}"
+        );
     }
 
     #[test]

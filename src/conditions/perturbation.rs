@@ -82,27 +82,42 @@ impl Perturbation {
     pub fn parse_separated(text: &str, separator: &str, control: &str) -> Result<Self> {
         let invalid =
             |reason: String| Error::InvalidParameter { name: "perturbation".into(), value: text.to_owned(), reason };
-        let control = control.trim();
-        if text.trim() == control {
-            return Ok(Self::control());
-        }
-        let mut parts = Vec::new();
-        for part in quotes::split_at(text, separator).map_err(invalid)? {
-            let part = Component::parse(part).map_err(invalid)?;
+        let parts = Self::read_parts(text, separator, control).map_err(invalid)?;
+        Self::of_parts(parts.into_iter().flatten().collect()).map_err(invalid)
+    }
+
+    /// The components as they stand in a text, nothing where the control's own name stands; without a separator the whole text
+    /// is one name, whatever signs it contains.
+    ///
+    /// # Errors
+    /// The reason, as [`Self::parse`].
+    pub fn read_parts(
+        text: &str,
+        separator: &str,
+        control: &str,
+    ) -> std::result::Result<Vec<Option<Component>>, String> {
+        let (control, read) = (control.trim(), |part: &str| {
+            let part = match separator.is_empty() {
+                true => Component::plain(part.trim()),
+                false => Component::parse(part)?,
+            };
             if part.name == control {
-                if !part.is_plain() {
-                    return Err(invalid(format!("`{control}` is the control, which has no dose and no time")));
-                }
-                continue;
+                return match part.is_plain() {
+                    true => Ok(None),
+                    false => Err(format!("`{control}` is the control, which has no dose and no time")),
+                };
             }
             if part.name == Self::CONTROL {
                 let reason =
                     format!("`{}` is the canonical name of the control, which is called `{control}` here", part.name);
-                return Err(invalid(format!("{reason}; rename the component")));
+                return Err(format!("{reason}; rename the component"));
             }
-            parts.push(part);
+            Ok(Some(part))
+        });
+        match separator.is_empty() || text.trim() == control {
+            true => Ok(vec![if text.trim() == control { None } else { read(text)? }]),
+            false => quotes::split_at(text, separator)?.into_iter().map(read).collect(),
         }
-        Self::of_parts(parts).map_err(invalid)
     }
 
     /// The labels of the components, in bytewise order of their names: a label is a name, with dose and time where a screen
@@ -213,12 +228,16 @@ mod tests {
         assert_eq!(parse("\"Na+\" @ 1 uM + \"a @ b\"").to_string(), "\"Na+\" @ 1 uM+\"a @ b\"");
         let parts: Vec<String> = perturbation.parts().map(|part| part.name).collect();
         assert_eq!(parts, ["drug A", "drug B"]);
-        assert!(parse("A @ 1 uM + B").is_same_as(&parse("B + A @ 1000 nM")) && !parse("A @ 1 uM").is_same_as(&parse("A")));
+        assert!(
+            parse("A @ 1 uM + B").is_same_as(&parse("B + A @ 1000 nM")) && !parse("A @ 1 uM").is_same_as(&parse("A"))
+        );
     }
 
     #[test]
     fn one_drug_at_two_doses_and_a_dose_of_the_control_are_refused() {
-        for (text, part) in [("A @ 1 uM + A @ 2 uM", "`A` is named twice"), ("A + A @ 2 uM", "twice"), ("A + ctrl @ 1 uM", "control")] {
+        for (text, part) in
+            [("A @ 1 uM + A @ 2 uM", "`A` is named twice"), ("A + A @ 2 uM", "twice"), ("A + ctrl @ 1 uM", "control")]
+        {
             let message = Perturbation::parse(text, "ctrl").unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }

@@ -44,6 +44,27 @@ impl Quantity {
         Ok(Self { value, unit: spelling(unit) })
     }
 
+    /// Reads one, such as `10 uM`, `10uM` or `0.5`.
+    ///
+    /// # Errors
+    /// The reason, if the text is no number, or more than one, or as [`Self::new`].
+    pub fn read(text: &str) -> Result<Self, String> {
+        let mut all = read(text)?.into_iter();
+        match (all.next(), all.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => Err("it is empty".into()),
+            _ => Err(format!("`{}` are two quantities", text.trim())),
+        }
+    }
+
+    /// The same number in a unit, where it has none.
+    pub fn or_in(self, unit: &str) -> Self {
+        match self.unit.is_empty() {
+            true => Self { unit: spelling(unit), ..self },
+            false => self,
+        }
+    }
+
     /// The number.
     pub fn value(&self) -> f64 {
         self.value
@@ -163,7 +184,9 @@ fn checked(unit: &str) -> Result<&str, String> {
 /// True for a unit that needs no quotes.
 fn is_word(unit: &str) -> bool {
     let begins = unit.chars().next().is_some_and(|c| c.is_alphabetic() || c == '%' || c == 'µ');
-    begins && leading_number(unit).is_none() && !unit.contains(|c: char| c.is_whitespace() || c == '"' || MARKS.contains(&c))
+    begins
+        && leading_number(unit).is_none()
+        && !unit.contains(|c: char| c.is_whitespace() || c == '"' || MARKS.contains(&c))
 }
 
 /// The longest number at the beginning of a word, and what follows it.

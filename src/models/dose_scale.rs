@@ -55,7 +55,8 @@ impl DoseScale {
             for amount in [Amount::Dose, Amount::Time] {
                 let Some(quantity) = amount.of(&part) else { continue };
                 let log = quantity.value().ln();
-                let range = seen.entry((part.name.clone(), amount)).or_insert_with(|| (quantity.unit().to_owned(), log, log));
+                let range =
+                    seen.entry((part.name.clone(), amount)).or_insert_with(|| (quantity.unit().to_owned(), log, log));
                 (range.1, range.2) = (range.1.min(log), range.2.max(log));
             }
         }

@@ -38,7 +38,8 @@ impl Panel {
         for (place, &gene) in columns.iter().enumerate() {
             places.entry(data.genes[gene].as_str()).or_default().push(place as u32);
         }
-        let distinct: BTreeSet<&Perturbation> = data.conditions.iter().map(|condition| &condition.perturbation).collect();
+        let distinct: BTreeSet<&Perturbation> =
+            data.conditions.iter().map(|condition| &condition.perturbation).collect();
         let parts = distinct.into_iter().flat_map(Perturbation::parts);
         let target = |part: Component| Some((part.name.clone(), places.get(part.name.as_str())?.clone()));
         Ok((Self { n_genes: columns.len(), targets: parts.filter_map(target).collect() }, columns))

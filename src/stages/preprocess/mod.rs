@@ -1,6 +1,7 @@
 //! Makes a prepared screen from a raw one: checks, split, quality filters, normalisation, variable genes, components; on
 //! request neighbours, clusters and a map.
 
+mod names;
 mod params;
 mod kept;
 mod laps;
@@ -11,9 +12,10 @@ mod passes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use names::Names;
 pub use params::PreprocessParams;
 
-use crate::cells::Cells;
+use crate::cells::{Annotations, Cells};
 use crate::embedding::pca::CrossFitted;
 use crate::io::h5ad::Partial;
 use crate::io::{atomic, digest, h5ad, split_table};
@@ -118,11 +120,15 @@ impl Screen<'_> {
         distinct(&outline.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
         let matrix = file.matrix(params.counts_layer.as_deref())?;
         let mitochondrial = params.mitochondrial_genes(&outline.var)?;
-        let conditions =
-            labels::conditions(&outline, &params.perturbation_column, &params.control, &params.covariates)?;
+        params.check_columns(&outline.obs)?;
+        let columns = params.labels();
+        let conditions = labels::conditions(&outline, &columns)?;
+        let amounts = prepared::amounts(&conditions, columns.perturbation.len() > 1);
+        params.check_written(amounts.iter().map(|(name, _)| name))?;
+        tell_units(&outline.obs, &columns, say);
         let splits = match table {
-            Some(table) => by_table(table, &outline.obs.index, &conditions, &params.control)?,
-            None => split::by_patterns(&conditions, &params.holdout, &params.control)?,
+            Some(table) => by_table(table, &outline.obs.index, &conditions, &columns.control)?,
+            None => split::by_patterns(&conditions, &params.holdout, &columns.control)?,
         };
         if !params.no_holdout && splits.iter().all(|&split| split == Split::Train) {
             return Err(Error::TooFew {
@@ -141,7 +147,7 @@ impl Screen<'_> {
         let is_training: Vec<bool> = splits.iter().map(|&split| split == Split::Train).collect();
         let (rows, mut removed) = measured.passing_cells(&params.limits(), &is_training, &mitochondrial)?;
         let kept = Kept::new(&conditions, &splits, &rows, say)?;
-        drop((conditions, splits));
+        drop((conditions, splits, amounts));
         let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
         let measured = measured.select(&rows);
         let Cells { obs, var, uns, .. } = outline;
@@ -204,5 +210,17 @@ impl Screen<'_> {
         laps.end("writing the rest");
         summary.seconds = laps.seconds();
         Ok(summary)
+    }
+}
+
+/// Tells where units come from, as a name may be that of a column or of a unit.
+fn tell_units(obs: &Annotations, columns: &labels::LabelColumns, say: &dyn Fn(&str)) {
+    for (what, unit) in [("doses", &columns.dose_unit), ("times", &columns.time_unit)] {
+        if let Some(unit) = unit {
+            say(&match obs.get(unit) {
+                Some(_) => format!("units of {what} are read from obs[\"{unit}\"]"),
+                None => format!("{what} are in `{unit}`: obs has no column of this name"),
+            });
+        }
     }
 }
