@@ -74,10 +74,8 @@ pub fn conditions(cells: &Cells, columns: &LabelColumns) -> Result<Vec<Condition
         .collect();
     let mut n_cells = vec![0; places.len()];
     of_cell.iter().for_each(|&place| n_cells[place] += 1);
-    let parsed: Vec<_> = places
-        .into_iter()
-        .map(|(row, place)| (row.perturbation(columns), row, n_cells[place], place))
-        .collect();
+    let parsed: Vec<_> =
+        places.into_iter().map(|(row, place)| (row.perturbation(columns), row, n_cells[place], place)).collect();
     // First, as a wrong name of the control makes the right one look like a forbidden component.
     if !parsed.iter().any(|(read, ..)| read.as_ref().is_ok_and(Perturbation::is_control)) {
         return Err(no_control(parsed.iter().map(|(_, row, n, _)| (row, *n)), columns));

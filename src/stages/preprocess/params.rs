@@ -387,3 +387,31 @@ impl PreprocessParams {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(section: &str) -> LabelColumns {
+        toml::from_str::<PreprocessParams>(section).unwrap().labels()
+    }
+
+    #[test]
+    fn a_file_of_settings_names_columns_as_flags_do() {
+        assert_eq!(labels(""), LabelColumns::plain("perturbation", "control", &[]));
+        let cpa = labels("schema = \"cpa\"\ncontrol = \"DMSO\"\ndose_unit = \"uM\"");
+        assert_eq!(
+            (cpa.perturbation, cpa.control, cpa.dose),
+            (vec!["condition".into()], "DMSO".into(), vec!["dose_val".into()])
+        );
+        assert_eq!((cpa.dose_unit.as_deref(), cpa.covariates), (Some("uM"), vec!["cell_type".to_owned()]));
+        let slots = labels("perturbation_column = [\"a\", \"b\"]\ndose_column = [\"c\", \"d\"]\nseparator = \"_\"");
+        assert_eq!(
+            (slots.perturbation, slots.dose, slots.separator),
+            (vec!["a".into(), "b".into()], vec!["c".into(), "d".into()], "_".into())
+        );
+        let none = labels("schema = \"scperturb\"\ndose_column = [\"\"]\ncovariates = [\"\"]");
+        assert!(none.dose.is_empty() && none.dose_unit.is_none() && none.covariates.is_empty());
+        assert!(toml::from_str::<PreprocessParams>("schema = \"geers\"").is_err());
+    }
+}
