@@ -137,6 +137,20 @@ mod tests {
     use crate::models::guide::Centre;
 
     #[test]
+    fn a_dose_between_two_has_moments_between_theirs() {
+        let labels = ["control", "A @ 1 uM", "A @ 100 uM"];
+        let conditions: Vec<Condition> =
+            labels.iter().flat_map(|label| vec![Condition::parse(label, "control").unwrap(); 2]).collect();
+        let cells = ndarray::array![[0.0_f32], [0.0], [1.0], [3.0], [10.0], [14.0]];
+        let evidence = Evidence::fit(cells.view(), &conditions);
+        let moments = |label: &str| evidence.of_component(label, &Covariates::new());
+        let between = moments("A @ 10 uM").unwrap();
+        assert!((between.mean[0] - 7.0).abs() < 1e-5 && (between.deviation[0] - 1.5).abs() < 1e-5, "{between:?}");
+        assert_eq!(moments("A @ 1 uM").unwrap().mean, [2.0]);
+        assert!(moments("A @ 200 uM").is_none());
+    }
+
+    #[test]
     fn the_control_and_every_component_that_was_measured_have_a_row() {
         let condition = |text: &str| Condition::parse(text, "control").unwrap();
         let (mut cells, mut conditions) = (Vec::new(), Vec::new());
@@ -164,6 +178,7 @@ mod tests {
         }
         assert!(rows.iter().all(|row| (row[2] * scale - 0.5).abs() < 1e-4));
         assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), [1.0, 0.0, 0.0]);
+        assert!(evidence.rows(&condition("A @ 1 uM | t=x"), &view, &guide).len() == 1);
         let text = serde_json::to_string(&evidence).unwrap();
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
     }
