@@ -75,6 +75,12 @@ impl Quantity {
         &self.unit
     }
 
+    /// True for the text of a unit that converts into others, in any of its spellings.
+    pub fn knows_unit(unit: &str) -> bool {
+        let unit = spelling(unit);
+        minutes(&unit).is_some() || DECIMAL.iter().any(|units| units.iter().any(|(name, _)| *name == unit))
+    }
+
     /// True for a unit of time.
     pub fn is_time(&self) -> bool {
         minutes(&self.unit).is_some()
@@ -267,6 +273,9 @@ mod tests {
         ] {
             assert_eq!(one(text).to_unit(unit).unwrap().to_string(), expected);
         }
+        assert!(
+            ["µM", "hours", "ng/mL"].iter().all(|unit| Quantity::knows_unit(unit)) && !Quantity::knows_unit("dose")
+        );
         for (text, unit) in [("1 uM", "ng/ml"), ("1 uM", ""), ("1 h", "uM"), ("1 units", "uM"), ("1", "uM")] {
             assert_eq!(one(text).to_unit(unit), None);
         }

@@ -171,7 +171,7 @@ fn times_belong_to_the_components_and_slots_that_are_empty_add_nothing() {
 fn doses_that_cannot_be_meant_are_refused() {
     let control = ["--perturbation-column", "drug", "--control", "ctrl", "--dose-column", "dose", "--no-holdout"];
     for (doses, more, part) in [
-        (["1", "ten", "1", "1+1"], vec![], "20"),
+        (["1", "ten", "1", "1+1"], vec![], "40 of 160 values"),
         (["", "-1", "1", "1+1"], vec![], "`-1` is not above zero"),
         (["", "0", "1", "1+1"], vec![], "the control"),
         (["", "inf", "1", "1+1"], vec![], "not finite"),

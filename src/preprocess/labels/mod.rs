@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use self::rows::{Bad, Row, Screen};
 pub use self::schema::{Schema, SchemaColumns};
-use crate::cells::Cells;
+use crate::cells::{Annotations, Cells};
 use crate::conditions::{Condition, Mixed, Perturbation, common_units};
 use crate::{Error, Result};
 
@@ -53,6 +53,18 @@ impl LabelColumns {
             covariates: covariates.to_vec(),
         }
     }
+}
+
+/// Says where units come from, as a name may be that of a column or of a unit: one sentence for doses, one for times.
+pub fn units(cells: &Annotations, columns: &LabelColumns) -> Vec<String> {
+    let said = |(what, unit): (&str, &Option<String>)| {
+        let unit = unit.as_ref()?;
+        Some(match rows::column_of_units(cells, unit) {
+            Some(_) => format!("units of {what} are read from obs[\"{unit}\"]"),
+            None => format!("{what} are in `{unit}`"),
+        })
+    };
+    [("doses", &columns.dose_unit), ("times", &columns.time_unit)].into_iter().filter_map(said).collect()
 }
 
 /// Reads the condition of each cell. Doses of one component are in one unit: the one that most of its cells have.
@@ -216,7 +228,7 @@ pub fn check_unique(names: &[String], place: &str, hint: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::{Annotations, Column, SparseMatrix};
+    use crate::cells::{Column, SparseMatrix};
 
     fn cells(labels: &[&str]) -> Cells {
         let mut obs = Annotations::new((0..labels.len()).map(|i| format!("c{i}")).collect());

@@ -53,7 +53,7 @@ impl<'a> Screen<'a> {
         let texts = |column: &String| Ok(present(obs.column("obs", column)?, &columns.control));
         let unit = |unit: &Option<String>| match unit {
             None => Unit::Absent,
-            Some(name) => match obs.get(name) {
+            Some(name) => match column_of_units(obs, name) {
                 Some(column) => Unit::Column(present(column, "")),
                 None => Unit::Same(name.clone()),
             },
@@ -143,6 +143,9 @@ impl Row<'_> {
             let reason = format!("it is the control's label, but obs[\"{control_column}\"] says that the cell is none");
             return Err(bad(column, reason));
         }
+        if is_control {
+            return Ok(Perturbation::control());
+        }
         self.give_doses(&mut parts, columns)?;
         let mut parts: Vec<Component> = parts.into_iter().flatten().collect();
         if let (Some(text), Some(column)) = (self.time, &columns.time) {
@@ -221,6 +224,11 @@ impl Row<'_> {
         }
         Ok(())
     }
+}
+
+/// The column that a unit is named by; nothing if it is the text of a unit itself, as a column of numbers may be called so.
+pub(super) fn column_of_units<'a>(obs: &'a Annotations, name: &str) -> Option<&'a Column> {
+    obs.get(name).filter(|_| !Quantity::knows_unit(name))
 }
 
 /// The values of a column; nothing for what other programs write where a value is missing, unless it names the control.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub use names::Names;
 pub use params::PreprocessParams;
 
-use crate::cells::{Annotations, Cells};
+use crate::cells::Cells;
 use crate::embedding::pca::CrossFitted;
 use crate::io::h5ad::Partial;
 use crate::io::{atomic, digest, h5ad, split_table};
@@ -125,7 +125,7 @@ impl Screen<'_> {
         let conditions = labels::conditions(&outline, &columns)?;
         let amounts = prepared::amounts(&conditions, columns.perturbation.len() > 1);
         params.check_written(amounts.iter().map(|(name, _)| name))?;
-        tell_units(&outline.obs, &columns, say);
+        labels::units(&outline.obs, &columns).iter().for_each(|remark| say(remark));
         let splits = match table {
             Some(table) => by_table(table, &outline.obs.index, &conditions, &columns.control)?,
             None => split::by_patterns(&conditions, &params.holdout, &columns.control)?,
@@ -210,17 +210,5 @@ impl Screen<'_> {
         laps.end("writing the rest");
         summary.seconds = laps.seconds();
         Ok(summary)
-    }
-}
-
-/// Tells where units come from, as a name may be that of a column or of a unit.
-fn tell_units(obs: &Annotations, columns: &labels::LabelColumns, say: &dyn Fn(&str)) {
-    for (what, unit) in [("doses", &columns.dose_unit), ("times", &columns.time_unit)] {
-        if let Some(unit) = unit {
-            say(&match obs.get(unit) {
-                Some(_) => format!("units of {what} are read from obs[\"{unit}\"]"),
-                None => format!("{what} are in `{unit}`: obs has no column of this name"),
-            });
-        }
     }
 }
