@@ -155,7 +155,7 @@ fn times_belong_to_the_components_and_slots_that_are_empty_add_nothing() {
     );
     let bench = Bench::new(&cells);
     for (flags, part) in [
-        (vec!["--time-column", "hours"], "`24` is no time"),
+        (vec!["--time-column", "hours"], "is no time; times are in min"),
         (vec!["--time-column", "hours", "--time-unit", "uM"], "is no time"),
         (vec!["--time-unit", "h"], "no time_column"),
         (vec!["--dose-column", "hours"], "2 columns of perturbations"),
@@ -190,6 +190,14 @@ fn doses_that_cannot_be_meant_are_refused() {
     }
     let cells = shaped(&[("drug", &text(["ctrl", "A", "B", "A+B"])), ("dose", &text(["", "1", "1", "1+1"]))]);
     let message = Bench::new(&cells).refused(&[&control[..], &["--covariate", "dose"]].concat());
+    assert!(message.contains("a column of doses"), "{message}");
+    let named = ["--perturbation-column", "drug", "--control", "ctrl", "--dose-column", "amount", "--no-holdout"];
+    let cells = shaped(&[
+        ("drug", &text(["ctrl", "A", "B", "A+B"])),
+        ("amount", &text(["", "1", "1", "1+1"])),
+        ("dose", &text(["x", "x", "x", "x"])),
+    ]);
+    let message = Bench::new(&cells).refused(&[&named[..], &["--covariate", "dose"]].concat());
     assert!(message.contains("preprocess writes a column of this name"), "{message}");
     let labels = shaped(&[("drug", &text(["ctrl", "A @ 1 uM", "B @ 1 uM", "A @ 1 uM + A @ 2 uM"]))]);
     let message = Bench::new(&labels).refused(&["--perturbation-column", "drug", "--control", "ctrl", "--no-holdout"]);

@@ -221,6 +221,9 @@ impl PreprocessParams {
             if labels.covariates[..position].contains(covariate) {
                 return refuse("covariate", covariate, "the covariate is named twice");
             }
+            if labels.dose.contains(covariate) {
+                return refuse("covariate", covariate, "this is a column of doses, which are part of the perturbation");
+            }
             if labels.perturbation.contains(covariate) {
                 return refuse("covariate", covariate, "this is the perturbation column");
             }
