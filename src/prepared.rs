@@ -207,6 +207,9 @@ pub fn annotate(cells: &mut Cells, conditions: &[Condition], is_training: &[bool
     cells.obs.set("split", Column::categorical(&splits));
 }
 
+/// A dose or a time of a component.
+type Amount = fn(&Component) -> Option<&Quantity>;
+
 /// What `perturbation` says, in columns of their own, where a screen has doses, times, or a column for each slot:
 /// `perturbation_1`, … (names in bytewise order, `control` in slots that are empty), `dose_1`, … and `time_1`, … (numbers; none
 /// where there is none), `dose` and `time` (the numbers joined like the components: `10+0.5`), `dose_unit` and `time_unit` (one
@@ -223,10 +226,9 @@ pub fn amounts(conditions: &[Condition], has_slots: bool) -> Vec<(String, Column
             })
         })
         .collect();
-    let kinds: [(&str, fn(&Component) -> Option<&Quantity>); 2] =
-        [("dose", |part| part.dose.as_ref()), ("time", |part| part.time.as_ref())];
-    let kinds: Vec<_> =
-        kinds.into_iter().filter(|(_, of)| distinct.iter().flatten().any(|part| of(part).is_some())).collect();
+    let kinds: [(&str, Amount); 2] = [("dose", |part| part.dose.as_ref()), ("time", |part| part.time.as_ref())];
+    let occurs = |of: Amount| distinct.iter().flatten().any(|part| of(part).is_some());
+    let kinds: Vec<(&str, Amount)> = kinds.into_iter().filter(|(_, of)| occurs(*of)).collect();
     if kinds.is_empty() && !has_slots {
         return Vec::new();
     }

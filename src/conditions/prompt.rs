@@ -15,17 +15,14 @@ pub struct Template {
 enum Part {
     Words(String),
     Perturbation,
-    Components,
     Covariate(String),
 }
 
 impl Template {
-    /// Reads a template whose places in braces are `perturbation` (components with doses and times, where a screen has them),
-    /// `components` (their names alone) or one of the covariates.
+    /// Reads a template whose places in braces are `perturbation` or one of the covariates.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] for an unknown place, an open brace, or a template without `{perturbation}` and
-    /// `{components}`.
+    /// [`Error::InvalidParameter`] for an unknown place, an open brace, or a template without `{perturbation}`.
     pub fn parse(text: &str, covariates: &[String]) -> Result<Self> {
         let invalid = |reason: String| Error::InvalidParameter { name: "prompt".into(), value: text.into(), reason };
         let mut parts = Vec::new();
@@ -38,21 +35,18 @@ impl Template {
             parts.push(Part::Words(rest[..start].to_owned()));
             if place == "perturbation" {
                 parts.push(Part::Perturbation);
-            } else if place == "components" {
-                parts.push(Part::Components);
             } else if covariates.iter().any(|covariate| covariate == place) {
                 parts.push(Part::Covariate(place.to_owned()));
             } else {
                 let known: Vec<String> = covariates.iter().map(|covariate| format!("{{{covariate}}}")).collect();
-                let own = ["{perturbation}", "{components}"].map(String::from);
-                let known = own.into_iter().chain(known).collect::<Vec<_>>().join(", ");
+                let known = std::iter::once("{perturbation}".to_owned()).chain(known).collect::<Vec<_>>().join(", ");
                 return Err(invalid(format!("`{{{place}}}` is unknown; known places: {known}")));
             }
             rest = &rest[start + length + 1..];
         }
         parts.push(Part::Words(rest.to_owned()));
-        if !parts.contains(&Part::Perturbation) && !parts.contains(&Part::Components) {
-            return Err(invalid("`{perturbation}` or `{components}` must occur".into()));
+        if !parts.contains(&Part::Perturbation) {
+            return Err(invalid("`{perturbation}` must occur".into()));
         }
         Ok(Self { text: text.into(), parts })
     }
@@ -73,7 +67,7 @@ impl Template {
     pub fn covariates(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Covariate(covariate) => Some(covariate.as_str()),
-            Part::Words(_) | Part::Perturbation | Part::Components => None,
+            Part::Words(_) | Part::Perturbation => None,
         })
     }
 
@@ -81,11 +75,8 @@ impl Template {
     pub fn fill(&self, condition: &Condition) -> String {
         let fill = |part: &Part| match part {
             Part::Words(words) => words.clone(),
-            Part::Perturbation | Part::Components if condition.perturbation.is_control() => {
-                "no perturbation".to_owned()
-            }
+            Part::Perturbation if condition.perturbation.is_control() => "no perturbation".to_owned(),
             Part::Perturbation => condition.perturbation.components().join(" + "),
-            Part::Components => condition.perturbation.parts().map(|part| part.name).collect::<Vec<_>>().join(" + "),
             Part::Covariate(covariate) => condition.covariates.get(covariate).cloned().unwrap_or_default(),
         };
         self.parts.iter().map(fill).collect()
@@ -110,10 +101,6 @@ mod tests {
         assert_eq!(template.fill(&condition), "A B cell with IFNb + IL-6.");
         condition.perturbation = Perturbation::control();
         assert_eq!(template.fill(&condition), "A B cell with no perturbation.");
-        let condition = Condition::parse("B @ 1 uM + A @ 2 uM 24 h | cell_type=T", "control").unwrap();
-        let fill = |text: &str| Template::parse(text, &covariates).unwrap().fill(&condition);
-        assert_eq!(fill("{perturbation} in {cell_type}"), "A @ 2 uM 24 h + B @ 1 uM in T");
-        assert_eq!(fill("{components} in {cell_type}"), "A + B in T");
         let error = Template::parse("{celltype} {perturbation}", &covariates).unwrap_err().to_string();
         assert!(error.contains("`{celltype}` is unknown") && error.contains("{cell_type}"), "{error}");
         assert!(Template::parse("{perturbation", &covariates).is_err() && Template::parse("x", &covariates).is_err());
