@@ -6,6 +6,7 @@ use crate::preprocess::labels::Schema;
 use crate::preprocess::normalize::TargetSum;
 use crate::preprocess::variable_genes::Flavor;
 use crate::stages::preprocess::{Names, PreprocessParams, preprocess};
+use crate::stages::split::describe;
 
 /// The flags of `scflow preprocess`.
 #[derive(Debug, clap::Args)]
@@ -274,6 +275,9 @@ impl Arguments {
             100.0 * summary.variance_ratio,
             summary.n_variable_genes,
         ));
+        if !summary.strata.is_empty() {
+            shared.say(format!("held out: {}", describe(&summary.strata)));
+        }
         let seconds: Vec<String> = summary.seconds.iter().map(|(step, took)| format!("{step} {took:.2}")).collect();
         shared.say(format!("seconds: {}", seconds.join(", ")));
         shared.say(format!("wrote {}", params.output.display()));

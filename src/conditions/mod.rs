@@ -6,7 +6,9 @@ mod doses;
 mod perturbation;
 mod quantity;
 mod quotes;
+pub mod descriptions;
 pub mod prompt;
+pub mod status;
 pub mod tokenizer;
 
 use std::collections::BTreeMap;

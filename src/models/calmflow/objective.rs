@@ -12,8 +12,9 @@ use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Template;
+use crate::conditions::prompt::Phrasing;
 use crate::language::parameters::Parameters;
+use crate::models::described::Strength;
 use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
@@ -45,14 +46,15 @@ impl CalmFlowObjective {
     pub fn new(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        template: Template,
+        phrasing: Phrasing,
         params: CalmFlowParams,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
         params.check()?;
-        let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
-        let cells = TrainingCells::new(embedding, conditions, &reader)?;
+        let tokenizer = phrasing.fit_tokenizer(conditions)?;
+        let reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
+        let cells = TrainingCells::new(embedding, conditions, &reader, params.reader().reads_order)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, params, reader.sizes());
         let members = Members::draw(params.n_members, seed, device, network)?;
         Ok(Self { params, reader, members, cells })
@@ -131,6 +133,10 @@ impl Fitting for CalmFlowObjective {
 
     fn choice(&self) -> Option<&Choice> {
         self.reader.guide.choice()
+    }
+
+    fn strength(&self) -> Option<&Strength> {
+        self.reader.guide.strength()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

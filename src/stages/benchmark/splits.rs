@@ -85,5 +85,10 @@ fn folds(
         ));
     }
     let name = |place: usize| format!("fold-{}", place + 1);
-    Ok(folds.tables(&conditions, &columns.control).into_iter().enumerate().map(|(i, table)| (name(i), table)).collect())
+    Ok(folds
+        .tables(&conditions, &columns.control)?
+        .into_iter()
+        .enumerate()
+        .map(|(i, table)| (name(i), table))
+        .collect())
 }

@@ -25,6 +25,7 @@ use crate::preprocess::split::{self, Split};
 use crate::preprocess::split_table::{SplitTable, by_table};
 use crate::preprocess::variable_genes::Batches;
 use crate::preprocess::{labels, normalize, quality};
+use crate::stages::split::Strata;
 use crate::{Error, Result};
 use kept::Kept;
 use laps::Laps;
@@ -45,6 +46,8 @@ pub struct PreprocessSummary {
     pub variance_ratio: f64,
     /// The conditions without a training cell, and their numbers of cells.
     pub held_out: Vec<(String, usize)>,
+    /// The same by stratum.
+    pub strata: Strata,
     /// What the quality filters removed: reason → number.
     pub removed: BTreeMap<String, usize>,
     /// What each step took, in seconds, in their order.
@@ -208,6 +211,7 @@ impl Screen<'_> {
             n_variable_genes: chosen.len(),
             variance_ratio: fitted.pca.variance_ratio.iter().sum(),
             held_out: kept.held_out.iter().map(|(condition, &n)| (condition.to_string(), n)).collect(),
+            strata: kept.strata.clone(),
             removed,
             seconds: Vec::new(),
         };
