@@ -42,7 +42,7 @@ impl CrossFitted {
     ///
     /// Of up to 5,000 genes the covariance C is summed up, in one walk; the components without a part are the leading
     /// eigenvectors of C − Σ x xᵀ/(n − 1) over the part, found by a filter from those of all. Of more genes only products of
-    /// C with directions are, in several walks ([`krylov`]); the components without a part then come from one such
+    /// C with directions are, in several walks (`krylov`); the components without a part then come from one such
     /// product. In the end they are turned by the orthogonal matrix that brings them nearest to the components of all
     /// cells (Schönemann 1966). The mean stays that of all cells.
     ///

@@ -196,13 +196,14 @@ pub(super) fn orthonormalise(settled: &Mat<f64>, matrix: &mut Mat<f64>) {
     take_out_of(settled.as_ref(), matrix.as_mut());
     let n = matrix.ncols();
     for first in (0..n).step_by(DIRECTIONS_AT_A_TIME) {
-        let lengths: Vec<f64> = (first..n).map(|k| length(matrix.col_as_slice(k))).collect();
+        let until = n.min(first + DIRECTIONS_AT_A_TIME);
+        let lengths: Vec<f64> = (first..until).map(|k| length(matrix.col_as_slice(k))).collect();
         let (done, mut open) = matrix.as_mut().split_at_col_mut(first);
-        let mut some = open.as_mut().subcols_mut(0, DIRECTIONS_AT_A_TIME.min(n - first));
+        let mut some = open.as_mut().subcols_mut(0, until - first);
         take_out_of(done.as_ref(), some.as_mut());
         take_out_of(done.as_ref(), some.as_mut());
-        for k in 0..some.ncols() {
-            orthonormalise_last(some.as_mut().subcols_mut(0, k + 1), lengths[k]);
+        for (k, length) in lengths.into_iter().enumerate() {
+            orthonormalise_last(some.as_mut().subcols_mut(0, k + 1), length);
         }
     }
 }
