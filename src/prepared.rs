@@ -1,8 +1,8 @@
 //! A prepared screen: the contract between `preprocess` and every stage after it.
 //!
 //! `x` is log1p of counts per `target_sum`; `layers["counts"]` holds the counts; `obs` holds `perturbation` (canonical,
-//! `A+B`, `control`), `is_control`, `split` (`train`, `val` or `test`), `n_perts`, `library_size`, and the covariate
-//! columns; `obsm["X_pca"]`, as scanpy has it, and `obsm["X_pca_cross_fitted"]`, where training cells lie as if the
+//! `A+B`, `A @ 10 uM+B`, `control`), `is_control`, `split` (`train`, `val` or `test`), `n_perts`, `library_size`, and the
+//! covariate columns; where a screen has doses, times or slots also [`amounts`]; `obsm["X_pca"]`, as scanpy has it, and `obsm["X_pca_cross_fitted"]`, where training cells lie as if the
 //! components had not been fitted to them and other cells as in `X_pca`; `varm["PCs"]` (zero rows for genes outside the
 //! PCA), `var["pca_mean"]` (of every gene, over training cells), `uns["pca"]`; `uns["scflow"]["preprocess"]` holds
 //! [`Settings`] as JSON text.
@@ -13,7 +13,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Component, Condition, Perturbation, Quantity};
 use crate::embedding::pca::Pca;
 use crate::preprocess::split::Split;
 use crate::{Error, Result};
@@ -207,6 +207,68 @@ pub fn annotate(cells: &mut Cells, conditions: &[Condition], is_training: &[bool
     cells.obs.set("split", Column::categorical(&splits));
 }
 
+/// A dose or a time of a component.
+type Amount = fn(&Component) -> Option<&Quantity>;
+
+/// What `perturbation` says, in columns of their own, where a screen has doses, times, or a column for each slot:
+/// `perturbation_1`, … (names in bytewise order, `control` in slots that are empty), `dose_1`, … and `time_1`, … (numbers; none
+/// where there is none), `dose` and `time` (the numbers joined like the components: `10+0.5`), `dose_unit` and `time_unit` (one
+/// unit, or several joined likewise). They are read by no later stage, as `perturbation` has it all.
+pub fn amounts(conditions: &[Condition], has_slots: bool) -> Vec<(String, Column)> {
+    let mut places = HashMap::<&Perturbation, usize>::new();
+    let mut distinct = Vec::<Vec<Component>>::new();
+    let of_cell: Vec<usize> = conditions
+        .iter()
+        .map(|condition| {
+            *places.entry(&condition.perturbation).or_insert_with(|| {
+                distinct.push(condition.perturbation.parts().collect());
+                distinct.len() - 1
+            })
+        })
+        .collect();
+    let kinds: [(&str, Amount); 2] = [("dose", |part| part.dose.as_ref()), ("time", |part| part.time.as_ref())];
+    let occurs = |of: Amount| distinct.iter().flatten().any(|part| of(part).is_some());
+    let kinds: Vec<(&str, Amount)> = kinds.into_iter().filter(|(_, of)| occurs(*of)).collect();
+    if kinds.is_empty() && !has_slots {
+        return Vec::new();
+    }
+    let n_slots = distinct.iter().map(Vec::len).max().unwrap_or(0);
+    let texts = |text: &dyn Fn(&Vec<Component>) -> String| {
+        let all: Vec<String> = distinct.iter().map(text).collect();
+        Column::categorical(&of_cell.iter().map(|&place| all[place].as_str()).collect::<Vec<_>>())
+    };
+    let numbers = |number: &dyn Fn(&Vec<Component>) -> f64| {
+        let all: Vec<f64> = distinct.iter().map(number).collect();
+        Column::Float(of_cell.iter().map(|&place| all[place]).collect())
+    };
+    let mut columns = Vec::new();
+    for (name, of) in &kinds {
+        let joined = |text: &dyn Fn(&Quantity) -> String, parts: &Vec<Component>| -> Vec<String> {
+            parts.iter().map(|part| of(part).map_or_else(String::new, text)).collect()
+        };
+        columns.push(((*name).to_owned(), texts(&|parts| joined(&Quantity::number, parts).join("+"))));
+        let unit = |parts: &Vec<Component>| {
+            let mut units = joined(&|quantity| quantity.unit().to_owned(), parts);
+            if units.iter().all(|unit| *unit == units[0]) {
+                units.truncate(1);
+            }
+            units.join("+")
+        };
+        columns.push((format!("{name}_unit"), texts(&unit)));
+    }
+    for slot in 0..n_slots {
+        let perturbation = |parts: &Vec<Component>| {
+            parts.get(slot).map_or_else(|| Perturbation::CONTROL.to_owned(), |part| part.name.clone())
+        };
+        columns.push((format!("perturbation_{}", slot + 1), texts(&perturbation)));
+        for (name, of) in &kinds {
+            let number = |parts: &Vec<Component>| parts.get(slot).and_then(*of).map_or(f64::NAN, Quantity::value);
+            columns.push((format!("{name}_{}", slot + 1), numbers(&number)));
+        }
+    }
+    columns
+}
+
 /// Writes `obs["split"]` where a part of the cells is for validation.
 pub fn annotate_split(cells: &mut Cells, splits: &[Split]) {
     let texts: Vec<&str> = splits.iter().map(|split| split.as_str()).collect();
@@ -270,6 +332,28 @@ mod tests {
         assert!(std::ptr::eq(&found[0].perturbation, &found[2].perturbation));
         obs.set("t", Column::Categorical { codes: vec![0, -1, 0], categories: vec!["x".into()], ordered: false });
         assert!(matches!(conditions(&obs, &["t".to_owned()]), Err(Error::BadValues { n_bad: 1, .. })));
+    }
+
+    #[test]
+    fn doses_and_times_stand_in_columns_of_their_own() {
+        let all = ["control", "B @ 10 uM + A @ 0.5 ng/ml", "A @ 2 ng/ml"]
+            .map(|text| Condition::parse(text, "control").unwrap());
+        let mut obs = Annotations::new(vec![String::new(); 3]);
+        amounts(&all, false).into_iter().for_each(|(name, column)| obs.set(&name, column));
+        let names = ["dose", "dose_unit", "perturbation_1", "dose_1", "perturbation_2", "dose_2"];
+        assert_eq!(obs.names(), names);
+        let texts = |name: &str| obs.texts("obs", name).unwrap();
+        assert_eq!(texts("dose"), ["", "0.5+10", "2"]);
+        assert_eq!(texts("dose_unit"), ["", "ng/ml+uM", "ng/ml"]);
+        assert_eq!(
+            (texts("perturbation_1"), texts("perturbation_2")[0].as_str()),
+            (vec!["control".into(), "A".into(), "A".into()], "control")
+        );
+        let doses = obs.floats("obs", "dose_2").unwrap();
+        assert!(doses[0].is_nan() && doses[1] == 10.0 && doses[2].is_nan());
+        let plain = ["A+B", "control"].map(|text| Condition::parse(text, "control").unwrap());
+        assert!(amounts(&plain, false).is_empty());
+        assert_eq!(amounts(&plain, true).len(), 2);
     }
 
     #[test]

@@ -85,6 +85,24 @@ fn two_columns_that_may_name_the_perturbation_are_both_shown_and_none_is_chosen(
 }
 
 #[test]
+fn a_column_that_may_hold_doses_is_told_unless_labels_hold_them() {
+    let with_doses = |labels: &[&str], doses: [&str; 4]| {
+        let mut cells = cells(labels);
+        let column: Vec<&str> = (0..160).map(|cell| doses[cell % 4]).collect();
+        cells.obs.set("dose_val", Column::categorical(&column));
+        look(&cells).next.remarks.join("\n")
+    };
+    let plain = ["DMSO", "A", "B", "A+B"];
+    let remarks = with_doses(&plain, ["0", "1", "10", "1+10"]);
+    assert!(remarks.contains("without --dose-column dose_val"), "{remarks}");
+    assert!(!with_doses(&plain, ["1", "1", "1", "1+1"]).contains("dose"));
+    let labels = ["DMSO", "A @ 1 uM", "B @ 2 uM", "A @ 1 uM+B @ 2 uM"];
+    assert!(!with_doses(&labels, ["0", "1", "2", "1+2"]).contains("--dose-column"));
+    let command = look(&cells(&labels)).next.command.join(" ");
+    assert!(command.ends_with("--holdout \"A @ 1 uM + B @ 2 uM\""), "{command}");
+}
+
+#[test]
 fn counts_in_a_layer_are_found() {
     let mut cells = screen();
     let counts = cells.x.clone();

@@ -120,6 +120,7 @@ const SMALLEST: ScreenDesign = ScreenDesign {
     cell_types: 1,
     batches: 1,
     interactions: Interactions::Hidden,
+    doses: 1,
     seed: 0,
 };
 

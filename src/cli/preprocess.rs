@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::preprocess::labels::Schema;
 use crate::preprocess::normalize::TargetSum;
 use crate::preprocess::variable_genes::Flavor;
-use crate::stages::preprocess::{PreprocessParams, preprocess};
+use crate::stages::preprocess::{Names, PreprocessParams, preprocess};
 use crate::stages::split::describe;
 
 /// The flags of `scflow preprocess`.
@@ -35,12 +36,40 @@ pub struct Arguments {
 /// How a screen is prepared, whatever is held out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Choices {
-    /// Column of obs that names what was done to each cell; combinations are written A+B.
-    #[arg(long, value_name = "COLUMN")]
-    perturbation_column: String,
+    /// Whose files name their columns so: sets the columns of perturbations, doses and covariates, the control's name and the
+    /// separator; flags given beside it come first, and an empty name means that there is no such column.
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    schema: Option<SchemaName>,
+    /// Column of obs that names what was done to each cell; combinations are written A+B, doses A @ 10 uM. Repeated: one column
+    /// for each slot, each with one name.
+    #[arg(long = "perturbation-column", value_name = "COLUMN", required_unless_present = "schema")]
+    perturbation_columns: Vec<String>,
     /// What the control is called in that column.
-    #[arg(long, value_name = "NAME")]
-    control: String,
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        required_unless_present_any = ["schema", "control_column"]
+    )]
+    control: Option<String>,
+    /// Column of obs that is true for control cells, whatever their labels.
+    #[arg(long, value_name = "COLUMN")]
+    control_column: Option<String>,
+    /// What stands between the names of a combination, instead of a plus; "" where every label is one name.
+    #[arg(long, value_name = "TEXT")]
+    separator: Option<String>,
+    /// Column of obs with doses, those of a combination joined like its names; repeated for columns of slots.
+    #[arg(long = "dose-column", value_name = "COLUMN")]
+    dose_columns: Vec<String>,
+    /// Unit of the doses: a column of obs, or the unit itself, such as uM.
+    #[arg(long, value_name = "COLUMN|UNIT")]
+    dose_unit: Option<String>,
+    /// Column of obs that says for how long cells were perturbed.
+    #[arg(long, value_name = "COLUMN")]
+    time_column: Option<String>,
+    /// Unit of the times: a column of obs, or the unit itself: min, h or d.
+    #[arg(long, value_name = "COLUMN|UNIT")]
+    time_unit: Option<String>,
     /// Column of obs that is part of the condition, such as cell_type; may be repeated.
     #[arg(long = "covariate", value_name = "COLUMN")]
     covariates: Vec<String>,
@@ -120,6 +149,42 @@ pub(super) struct Choices {
     resolution: f64,
 }
 
+/// The names of the schemas.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum SchemaName {
+    /// condition: A+B, A+ctrl, ctrl.
+    Gears,
+    /// condition: A+B, ctrl; dose_val: 1.0+0.5.
+    Cpa,
+    /// drug_1, drug_2, dose_1, dose_2, is_control.
+    Cellflow,
+    /// gene: one name, non-targeting.
+    State,
+    /// target_gene: one name, non-targeting.
+    CellEval,
+    /// condition: A+B, control.
+    Perturbench,
+    /// perturbation: A_B, control; dose_value, dose_unit.
+    Scperturb,
+    /// sm_name: one name, Dimethyl Sulfoxide; dose_uM.
+    Openproblems,
+}
+
+impl From<SchemaName> for Schema {
+    fn from(name: SchemaName) -> Self {
+        match name {
+            SchemaName::Gears => Self::Gears,
+            SchemaName::Cpa => Self::Cpa,
+            SchemaName::Cellflow => Self::Cellflow,
+            SchemaName::State => Self::State,
+            SchemaName::CellEval => Self::CellEval,
+            SchemaName::Perturbench => Self::Perturbench,
+            SchemaName::Scperturb => Self::Scperturb,
+            SchemaName::Openproblems => Self::Openproblems,
+        }
+    }
+}
+
 /// The names of the flavours.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum FlavorName {
@@ -149,8 +214,15 @@ impl Choices {
         PreprocessParams {
             input,
             output,
-            perturbation_column: self.perturbation_column,
-            control: self.control,
+            schema: self.schema.map(Into::into),
+            perturbation_column: Names(self.perturbation_columns),
+            control: self.control.unwrap_or_default(),
+            control_column: self.control_column,
+            separator: self.separator,
+            dose_column: Names(self.dose_columns),
+            dose_unit: self.dose_unit,
+            time_column: self.time_column,
+            time_unit: self.time_unit,
             covariates: self.covariates,
             size_factors: self.size_factors,
             counts_layer: self.counts_layer,

@@ -38,6 +38,10 @@ pub struct Arguments {
     /// How pairs depart from the sum of their parts.
     #[arg(long, value_enum, default_value_t = Interactions::Readable)]
     interactions: Interactions,
+    /// Doses of each perturbation, from 0.01 to 100 uM in equal steps of the logarithm; 1 for a screen without doses. Pairs have
+    /// one of them for each part.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    doses: usize,
     /// Seed of everything drawn; the same seed gives the same file.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -72,6 +76,7 @@ impl Arguments {
                 Interactions::Hidden => synthetic::Interactions::Hidden,
                 Interactions::None => synthetic::Interactions::None,
             },
+            doses: self.doses,
             seed: self.seed,
             force: shared.force,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::component::Component;
 use crate::{Error, Result};
 
 /// Component → what it is, in words.
@@ -53,9 +54,10 @@ impl Descriptions {
         Ok(Self(texts))
     }
 
-    /// The text of a component.
+    /// The text of a component by its label: its own, or that of its name at any dose.
     pub fn get(&self, component: &str) -> Option<&str> {
-        self.0.get(component).map(String::as_str)
+        let named = || self.0.get(&Component::of_label(component).ok()?.name);
+        self.0.get(component).or_else(named).map(String::as_str)
     }
 
     /// Components with their texts.
@@ -107,6 +109,7 @@ mod tests {
     fn names_and_texts_are_trimmed_and_bad_rows_are_counted() {
         let known = of(&[(" A ", "an  inhibitor\n of X"), ("B", "b")]).unwrap();
         assert_eq!((known.get("A"), known.len()), (Some("an inhibitor of X"), 2));
+        assert_eq!((known.get("A @ 10 uM 24 h"), known.get("C @ 1 uM")), (Some("an inhibitor of X"), None));
         for (rows, part) in [
             (&[("A", "x"), (" A", "y"), ("A", "z")][..], "2 of 3 values are duplicated; for example `A`"),
             (&[("A", "x"), ("B", " ")], "1 of 2 values are empty; for example `B in row 2`"),

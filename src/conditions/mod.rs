@@ -1,6 +1,10 @@
-//! What was done to a cell: a perturbation (a set of components) and its covariates.
+//! What was done to a cell: a perturbation (a set of components, each with a dose and a time where a screen has them) and its
+//! covariates.
 
+mod component;
+mod doses;
 mod perturbation;
+mod quantity;
 mod quotes;
 pub mod descriptions;
 pub mod prompt;
@@ -12,7 +16,10 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+pub use component::Component;
+pub use doses::{Between, Doses, Mixed, Place, common_units};
 pub use perturbation::Perturbation;
+pub use quantity::Quantity;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -66,7 +73,7 @@ impl Condition {
         Parts { perturbation, covariates }.into()
     }
 
-    /// Reads `"drug A + drug B | cell_type=B cell"`: the perturbation first, then covariate values in any order.
+    /// Reads `"drug A @ 10 uM + drug B | cell_type=B cell"`: the perturbation first, then covariate values in any order.
     ///
     /// White space around names does not matter. A name that contains `|`, or a column that contains `=`, stands in
     /// double quotes; a covariate value may contain a plus. What [`Display`](fmt::Display) writes is read back the same.
@@ -97,10 +104,10 @@ impl Condition {
         Ok(Self::new(perturbation, covariates))
     }
 
-    /// True where `other` has the same perturbation and every covariate value that is named here: a condition without
-    /// covariates is a pattern for the perturbation in all cells.
+    /// True where `other` has the same perturbation, in whatever units its doses are written, and every covariate value that is
+    /// named here: a condition without covariates is a pattern for the perturbation in all cells.
     pub fn covers(&self, other: &Self) -> bool {
-        self.perturbation == other.perturbation
+        self.perturbation.is_same_as(&other.perturbation)
             && self.covariates.iter().all(|(column, value)| other.covariates.get(column) == Some(value))
     }
 }

@@ -5,13 +5,21 @@
 /// # Errors
 /// The reason, if a quote is left open.
 pub fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
+    split_at(text, separator.encode_utf8(&mut [0; 4]))
+}
+
+/// The same for a separator of one character or more.
+///
+/// # Errors
+/// As [`split`].
+pub fn split_at<'a>(text: &'a str, separator: &str) -> Result<Vec<&'a str>, String> {
     let (mut parts, mut start, mut quoted) = (Vec::new(), 0, false);
     for (position, character) in text.char_indices() {
         if character == '"' {
             quoted = !quoted;
-        } else if character == separator && !quoted {
+        } else if position >= start && !quoted && text[position..].starts_with(separator) {
             parts.push(&text[start..position]);
-            start = position + character.len_utf8();
+            start = position + separator.len();
         }
     }
     if quoted {
@@ -54,6 +62,7 @@ mod tests {
     fn quoted_separators_do_not_split() {
         assert_eq!(split("a | \"b|c\" |d", '|').unwrap(), ["a ", " \"b|c\" ", "d"]);
         assert!(split("a \" b", '|').is_err());
+        assert_eq!(split_at("a....b..\"c..d\"", "..").unwrap(), ["a", "", "b", "\"c..d\""]);
     }
 
     #[test]

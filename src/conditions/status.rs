@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Condition, Perturbation};
+use super::{Condition, Doses, Perturbation, Place};
 
 /// How far a condition is from the training conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub enum Status {
         /// Components.
         n: usize,
     },
+    /// Every component occurs in training, one at least at other doses only, below and above.
+    UnseenDose,
     /// Some components, or the only one, were never measured alone in training.
     Partly {
         /// Components that were measured alone.
@@ -32,7 +34,7 @@ impl Status {
     /// The stratum of a split, in the words of GEARS (Roohani et al. 2023, doi:10.1038/s41587-023-01905-6) for singles and
     /// pairs: `combo_seen2`, `combo_seen1` and `combo_seen0` by the components that were measured alone, `unseen_single`;
     /// for combinations of three and more `combo_seen2_of_3`; `unseen_covariate` where the perturbation was measured with
-    /// other covariates; and `train`.
+    /// other covariates; `unseen_dose` where a component was measured below and above its dose; and `train`.
     pub fn stratum(self) -> String {
         let combination = |n_alone: usize, n: usize| match n {
             2 => format!("combo_seen{n_alone}"),
@@ -41,6 +43,7 @@ impl Status {
         match self {
             Self::Seen => "train".into(),
             Self::UnseenCovariates => "unseen_covariate".into(),
+            Self::UnseenDose => "unseen_dose".into(),
             Self::UnseenCombination { n } => combination(n, n),
             Self::Partly { n: 1, .. } => "unseen_single".into(),
             Self::Partly { n_alone, n, .. } => combination(n_alone, n),
@@ -48,12 +51,13 @@ impl Status {
     }
 }
 
-/// `seen`, `unseen_covariates`, `unseen_combination`, `1_of_2_seen`, `1_of_2_seen_1_in_combinations`, `unseen`.
+/// `seen`, `unseen_covariates`, `unseen_dose`, `unseen_combination`, `1_of_2_seen`, `1_of_2_seen_1_in_combinations`, `unseen`.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Seen => f.write_str("seen"),
             Self::UnseenCovariates => f.write_str("unseen_covariates"),
+            Self::UnseenDose => f.write_str("unseen_dose"),
             Self::UnseenCombination { .. } => f.write_str("unseen_combination"),
             Self::Partly { n_alone: 0, n_within: 0, .. } => f.write_str("unseen"),
             Self::Partly { n_alone, n_within: 0, n } => write!(f, "{n_alone}_of_{n}_seen"),
@@ -69,6 +73,7 @@ pub struct Measured<'a> {
     perturbations: BTreeSet<&'a Perturbation>,
     alone: BTreeSet<&'a str>,
     components: BTreeSet<&'a str>,
+    doses: Doses,
 }
 
 impl<'a> FromIterator<&'a Condition> for Measured<'a> {
@@ -85,6 +90,7 @@ impl<'a> FromIterator<&'a Condition> for Measured<'a> {
             measured.components.extend(components.iter().map(String::as_str));
             measured.perturbations.insert(&condition.perturbation);
         }
+        measured.doses = Doses::of(measured.perturbations.iter().copied());
         measured
     }
 }
@@ -99,6 +105,11 @@ impl Measured<'_> {
             return Status::UnseenCovariates;
         }
         let components = condition.perturbation.components();
+        let places: Vec<Place> = components.iter().map(|component| self.doses.place(component)).collect();
+        let is_between = |place: &Place| matches!(place, Place::Between(_));
+        if places.iter().any(is_between) && places.iter().all(|place| is_between(place) || *place == Place::Measured) {
+            return Status::UnseenDose;
+        }
         let of = |names: &BTreeSet<&str>| components.iter().filter(|name| names.contains(name.as_str())).count();
         let (n_alone, n_known, n) = (of(&self.alone), of(&self.components), components.len());
         match n_alone == n {
@@ -137,6 +148,23 @@ mod tests {
         ] {
             let found = measured.status(&condition(text));
             assert_eq!((found.to_string().as_str(), found.stratum().as_str()), (status, stratum), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dose_between_others_has_a_status_of_its_own() {
+        let condition = |text: &str| Condition::parse(text, "control").unwrap();
+        let training = ["control", "A @ 1 uM", "A @ 100 uM", "B @ 5 uM", "B @ 5 uM+C @ 1 uM"].map(condition);
+        let measured: Measured = training.iter().collect();
+        for (text, status) in [
+            ("A @ 100 uM", "seen"),
+            ("A @ 10 uM", "unseen_dose"),
+            ("A @ 10 uM + B @ 5 uM", "unseen_dose"),
+            ("A @ 1 uM + B @ 5 uM", "unseen_combination"),
+            ("A @ 1 uM + C @ 1 uM", "1_of_2_seen_1_in_combinations"),
+            ("A @ 10 uM + D @ 1 uM", "unseen"),
+        ] {
+            assert_eq!(measured.status(&condition(text)).to_string(), status, "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What to mend and what to type next.
 
+use super::columns::ColumnSummary;
 use super::perturbations::{FEW_CELLS, PerturbationSummary};
 use super::text::{grouped, number};
 use super::{Inspection, MatrixSummary, Next, Origin, Scale};
@@ -68,6 +69,7 @@ fn preprocess(inspection: &Inspection, file: &str) -> Next {
         ));
         command.push(format!("--size-factors {}", quote(column)));
     }
+    remarks.extend(doses(inspection, summary));
     match held_out(summary) {
         Ok(conditions) => command.extend(conditions.iter().map(|text| format!("--holdout {}", quote(text)))),
         Err(remark) => {
@@ -79,6 +81,30 @@ fn preprocess(inspection: &Inspection, file: &str) -> Next {
         command.clear();
     }
     Next { remarks, command }
+}
+
+/// Usual names of columns with doses, in small letters.
+const DOSE_COLUMNS: [&str; 8] =
+    ["dose", "dose_val", "dose_value", "dose_um", "dosage", "concentration", "drug_dose", "dose_1"];
+
+/// A column that may hold doses, where the labels hold none: cells at several doses would count as one condition.
+fn doses(inspection: &Inspection, summary: &PerturbationSummary) -> Option<String> {
+    let is_told = summary.perturbations.iter().any(|perturbation| perturbation.name.contains('@'));
+    let is_dose = |name: &str| DOSE_COLUMNS.contains(&name.to_lowercase().as_str());
+    // GEARS writes 1 for every single and 1+1 for every pair.
+    let is_one = |text: &str| text.split('+').all(|dose| dose.trim().parse() == Ok(1.0));
+    let varies = |column: &ColumnSummary| match column.top.as_slice() {
+        [] => column.n_distinct > 1,
+        top => top.iter().any(|(text, _)| !is_one(text)) && column.n_distinct > 1,
+    };
+    let column = inspection.obs.iter().find(|column| is_dose(&column.name) && varies(column))?;
+    (!is_told).then(|| {
+        format!(
+            "obs[\"{}\"] may hold doses: without --dose-column {} (and --dose-unit) cells at different doses are one condition",
+            column.name,
+            quote(&column.name)
+        )
+    })
 }
 
 /// What preprocess would refuse.
@@ -201,10 +227,8 @@ fn held_out(summary: &PerturbationSummary) -> Result<Vec<String>, String> {
 
 /// `drug A + drug B`, with quotes where a name contains a plus.
 fn joined(components: &[String]) -> String {
-    let quoted: Vec<String> =
-        components.iter().map(|name| if name.contains('+') { format!("\"{name}\"") } else { name.clone() }).collect();
-    Perturbation::parse(&quoted.join("+"), Perturbation::CONTROL)
-        .map_or_else(|_| quoted.join(" + "), |perturbation| perturbation.join(" + "))
+    Perturbation::try_from(components.to_vec())
+        .map_or_else(|_| components.join(" + "), |perturbation| perturbation.join(" + "))
 }
 
 /// `screen.h5ad` becomes `screen_prepared.h5ad`, in the folder where the command is typed.
@@ -240,6 +264,7 @@ mod tests {
     #[test]
     fn a_name_with_a_plus_keeps_its_quotes() {
         assert_eq!(joined(&["Na+".into(), "drug B".into()]), "\"Na+\" + drug B");
+        assert_eq!(joined(&["Na+ @ 1 uM".into(), "drug B".into()]), "\"Na+\" @ 1 uM + drug B");
     }
 
     #[test]

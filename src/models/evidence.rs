@@ -6,7 +6,9 @@ use ndarray::{Array1, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
 use super::guide::{Guide, View};
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Between, Condition, Perturbation};
+
+type Covariates = BTreeMap<String, String>;
 
 /// Mean and standard deviation of cells in principal components: (n_dims) each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,12 +79,26 @@ impl Evidence {
         };
         let mut rows: Vec<Array1<f32>> = control.iter().map(|moments| row(moments, true)).collect();
         for component in condition.perturbation.components() {
-            match self.alone.get(&like(Perturbation::single(component))) {
-                Some(moments) => rows.push(row(moments, false)),
-                None => rows.extend(self.transferred(component, control).iter().map(|moments| row(moments, false))),
-            }
+            rows.extend(self.of_component(component, &condition.covariates).iter().map(|moments| row(moments, false)));
         }
         rows
+    }
+
+    /// The moments of a component: measured, from other covariates, or between those of the doses around it ([`Between`]).
+    fn of_component(&self, component: &str, covariates: &Covariates) -> Option<Moments> {
+        let known = |component: &str| {
+            let like = |perturbation: Perturbation| Condition::new(perturbation, covariates.clone());
+            let control = self.alone.get(&like(Perturbation::control()));
+            let here = self.alone.get(&like(Perturbation::single(component)));
+            here.cloned().or_else(|| self.transferred(component, control))
+        };
+        known(component).or_else(|| {
+            let labels = self.alone.keys().flat_map(|condition| condition.perturbation.components());
+            let Between { lower, upper, share } = Between::of(component, labels)?;
+            let (lower, upper, share) = (known(&lower)?, known(&upper)?, share as f32);
+            let mix = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (1.0 - share) * a + share * b).collect();
+            Some(Moments { mean: mix(&lower.mean, &upper.mean), deviation: mix(&lower.deviation, &upper.deviation) })
+        })
     }
 
     /// The moments that a component should have here, by what it does with other covariates.
@@ -121,6 +137,20 @@ mod tests {
     use crate::models::guide::Centre;
 
     #[test]
+    fn a_dose_between_two_has_moments_between_theirs() {
+        let labels = ["control", "A @ 1 uM", "A @ 100 uM"];
+        let conditions: Vec<Condition> =
+            labels.iter().flat_map(|label| vec![Condition::parse(label, "control").unwrap(); 2]).collect();
+        let cells = ndarray::array![[0.0_f32], [0.0], [1.0], [3.0], [10.0], [14.0]];
+        let evidence = Evidence::fit(cells.view(), &conditions);
+        let moments = |label: &str| evidence.of_component(label, &Covariates::new());
+        let between = moments("A @ 10 uM").unwrap();
+        assert!((between.mean[0] - 7.0).abs() < 1e-5 && (between.deviation[0] - 1.5).abs() < 1e-5, "{between:?}");
+        assert_eq!(moments("A @ 1 uM").unwrap().mean, [2.0]);
+        assert!(moments("A @ 200 uM").is_none());
+    }
+
+    #[test]
     fn the_control_and_every_component_that_was_measured_have_a_row() {
         let condition = |text: &str| Condition::parse(text, "control").unwrap();
         let (mut cells, mut conditions) = (Vec::new(), Vec::new());
@@ -149,6 +179,7 @@ mod tests {
         }
         assert!(rows.iter().all(|row| (row[2] * scale - 0.5).abs() < 1e-4));
         assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), [1.0, 0.0, 0.0]);
+        assert!(evidence.rows(&condition("A @ 1 uM | t=x"), &view, &guide).len() == 1);
         let text = serde_json::to_string(&evidence).unwrap();
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
     }

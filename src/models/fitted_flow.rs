@@ -7,6 +7,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::described::Strength;
+use super::dose_scale::DoseScale;
 use super::method::{Asked, DESCRIPTIONS, Draws, FittedMethod, Made, refuse_undescribed};
 use super::reader::Reader;
 use super::record::Record;
@@ -124,6 +125,9 @@ struct Prompt {
     templates: Vec<String>,
     covariates: Vec<String>,
     n_tokens: usize,
+    /// How doses are told beside the sentence, where a screen has them.
+    #[serde(default, skip_serializing_if = "DoseScale::is_empty")]
+    doses: DoseScale,
 }
 
 impl Reader {
@@ -139,6 +143,7 @@ impl Reader {
             templates: phrasing.templates(),
             covariates: phrasing.covariates(),
             n_tokens: self.n_prompt_tokens,
+            doses: self.doses.clone(),
         };
         record.put(PROMPT, &prompt)?;
         if !phrasing.descriptions().is_empty() {
@@ -170,6 +175,7 @@ impl Reader {
             n_prompt_tokens: prompt.n_tokens,
             controls,
             evidence,
+            doses: prompt.doses,
         })
     }
 }

@@ -11,7 +11,7 @@ use super::reference::nearest;
 use super::source::FEWEST_KEPT;
 use crate::conditions::descriptions::Descriptions;
 use crate::conditions::status::Measured;
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Condition, Doses, Perturbation, Place};
 use crate::prepared::Prepared;
 use crate::{Error, Result};
 
@@ -64,7 +64,12 @@ impl Known {
         Ok(Self { training, held_out, validation, library_sizes })
     }
 
-    /// The components that occur in training.
+    /// The doses and times of the components that occur in training.
+    pub fn doses(&self) -> Doses {
+        Doses::of(self.training.iter().map(|(condition, _)| &condition.perturbation))
+    }
+
+    /// The components that occur in training, each at each of its doses.
     pub fn components(&self) -> Vec<String> {
         let components = self.training.iter().flat_map(|(condition, _)| condition.perturbation.components());
         let mut components: Vec<String> = components.cloned().collect();
@@ -73,11 +78,11 @@ impl Known {
         components
     }
 
-    /// The components of conditions that do not occur in training.
+    /// The components of conditions of which no training cell had any, at whatever dose.
     pub fn unseen<'a>(&self, conditions: impl IntoIterator<Item = &'a Condition>) -> BTreeSet<&'a String> {
-        let known = self.components();
+        let known = self.doses();
         let components = conditions.into_iter().flat_map(|condition| condition.perturbation.components());
-        components.filter(|component| !known.contains(component)).collect()
+        components.filter(|component| known.place(component) == Place::Unknown).collect()
     }
 
     /// The combinations of covariates that have training control cells.
@@ -105,22 +110,22 @@ impl Known {
         of(&self.held_out, condition).map_or(n_controls, |n_held_out| n_controls.min(n_held_out))
     }
 
-    /// Fails if a component neither occurs in training nor is described, with near names.
+    /// Fails if a component neither occurs in training nor is described, with near names, or occurs at doses only that do not
+    /// tell of its own.
     ///
     /// # Errors
-    /// [`Error::UnknownName`].
+    /// [`Error::UnknownName`]; [`Error::InvalidParameter`] as [`Doses::check_range`].
     pub fn require_components(&self, perturbation: &Perturbation, described: Option<&Descriptions>) -> Result<()> {
-        let components = self.components();
-        let is_known = |component: &String| {
-            components.contains(component) || described.is_some_and(|described| described.get(component).is_some())
-        };
-        match perturbation.components().iter().find(|component| !is_known(component)) {
-            None => Ok(()),
+        let doses = self.doses();
+        let names: Vec<&String> = doses.names().collect();
+        let is_described = |name: &str| described.is_some_and(|described| described.get(name).is_some());
+        match perturbation.parts().find(|part| !names.contains(&&part.name) && !is_described(&part.name)) {
+            None => doses.check_range(perturbation),
             Some(unknown) => Err(Error::UnknownName {
                 what: "perturbation".into(),
-                name: unknown.clone(),
+                nearest: nearest(&unknown.name, doses.names()),
+                name: unknown.name,
                 place: "the model".into(),
-                nearest: nearest(unknown, components.iter()),
             }),
         }
     }
@@ -165,6 +170,21 @@ mod tests {
             validation: Vec::new(),
             library_sizes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_dose_between_others_is_known_and_one_beyond_them_refused() {
+        let condition = |text: &str| Condition::parse(text, "control").unwrap();
+        let training = ["control", "A @ 1 uM", "A @ 100 uM", "B @ 5 uM", "B @ 5 uM+C @ 1 uM"];
+        let training = training.map(|text| (condition(text), 10)).to_vec();
+        let known = Known { training, ..known() };
+        let refused =
+            |text: &str| known.require_components(&condition(text).perturbation, None).unwrap_err().to_string();
+        assert!(refused("A @ 200 uM").contains("A @ 1 uM, A @ 100 uM"));
+        assert!(refused("B @ 6 uM").contains("outside") && refused("D @ 6 uM").contains("`D` is unknown"));
+        assert!(known.require_components(&condition("A @ 10 uM + C @ 1 uM").perturbation, None).is_ok());
+        let asked = ["A @ 10 uM", "D @ 1 uM"].map(condition);
+        assert_eq!(known.unseen(&asked), BTreeSet::from([&"D @ 1 uM".to_owned()]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod anchor;
 pub mod guide;
 pub mod source;
 pub mod evidence;
+pub mod dose_scale;
 pub mod reader;
 pub mod prompts;
 pub mod minibatch;

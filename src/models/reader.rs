@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 
 use super::coordinates::Coordinates;
+use super::dose_scale::DoseScale;
 use super::evidence::Evidence;
 use super::guide::{Centre, Guide, View};
 use super::source::{ControlCells, Source};
@@ -74,6 +75,8 @@ pub struct Reader {
     pub controls: Option<ControlCells>,
     /// Moments that are told beside the prompt, where they are.
     pub evidence: Option<Evidence>,
+    /// How doses are told in numbers, where a screen has them.
+    pub doses: DoseScale,
 }
 
 impl Reader {
@@ -99,6 +102,7 @@ impl Reader {
         let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, described, seed)?;
         let guide = if params.inputs { guide } else { guide.without_inputs() };
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
+        let doses = DoseScale::fit(distinct.iter().copied());
         let mut longest = 0;
         for prompt in distinct.into_iter().flat_map(|condition| phrasing.prompts(condition, params.reads_order)) {
             longest = longest.max(tokenizer.encode(&prompt)?.len());
@@ -111,7 +115,7 @@ impl Reader {
             Source::Control => Some(ControlCells::fit(embedding, conditions, seed)),
         };
         let evidence = params.evidence.then(|| Evidence::fit(embedding, conditions));
-        Ok(Self { guide, tokenizer, phrasing, n_prompt_tokens, controls, evidence })
+        Ok(Self { guide, tokenizer, phrasing, n_prompt_tokens, controls, evidence, doses })
     }
 
     /// Takes descriptions, for prompts and for estimates of components that no training cell had.
@@ -128,10 +132,15 @@ impl Reader {
         Sizes {
             n_dims: self.guide.n_dims(),
             n_words: self.tokenizer.n_tokens(),
-            n_inputs: self.guide.n_inputs(),
+            n_inputs: self.n_inputs(),
             n_prompt_tokens: self.n_prompt_tokens,
             n_evidence: self.evidence.as_ref().map(|_| Evidence::n_numbers(self.guide.n_dims())),
         }
+    }
+
+    /// Numbers of a condition: those of the guide, then doses and times.
+    fn n_inputs(&self) -> usize {
+        self.guide.n_inputs() + self.doses.n()
     }
 
     /// What a network is told of a condition that is met in this way.
@@ -154,12 +163,13 @@ impl Reader {
     fn told_as(&self, prompt: &str, condition: &Condition, view: &View) -> Result<Told> {
         let tokens = self.tokenizer.encode(prompt)?;
         let evidence = self.evidence.as_ref().map(|evidence| evidence.rows(condition, view, &self.guide));
-        Ok(Told { tokens, inputs: view.inputs.clone(), evidence: evidence.unwrap_or_default() })
+        let inputs = view.inputs.iter().copied().chain(self.doses.numbers(condition)).collect();
+        Ok(Told { tokens, inputs, evidence: evidence.unwrap_or_default() })
     }
 
     /// What a network is told where the condition is hidden from it.
     pub fn nothing(&self) -> Told {
-        Told { tokens: Vec::new(), inputs: Array1::zeros(self.guide.n_inputs()), evidence: Vec::new() }
+        Told { tokens: Vec::new(), inputs: Array1::zeros(self.n_inputs()), evidence: Vec::new() }
     }
 
     /// Source points for cells of a condition: (n_cells) control cells with its covariates, in flow coordinates around the

@@ -118,31 +118,33 @@ fn perturbed(conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
     conditions.iter().filter(|condition| !condition.perturbation.is_control())
 }
 
-fn components(conditions: &[Condition]) -> BTreeSet<&String> {
-    perturbed(conditions).flat_map(|condition| condition.perturbation.components()).collect()
+/// The names of components: one that is unseen is unseen at all its doses.
+fn components(conditions: &[Condition]) -> BTreeSet<String> {
+    let distinct: BTreeSet<&Condition> = perturbed(conditions).collect();
+    distinct.into_iter().flat_map(|condition| condition.perturbation.parts()).map(|part| part.name).collect()
 }
 
-fn alone(conditions: &[Condition]) -> BTreeSet<&String> {
-    let single = |condition: &'_ Condition| condition.perturbation.components().len() == 1;
-    let singles = perturbed(conditions).filter(|condition| single(condition));
-    singles.flat_map(|condition| condition.perturbation.components()).collect()
+fn alone(conditions: &[Condition]) -> BTreeSet<String> {
+    let singles: BTreeSet<&Condition> =
+        perturbed(conditions).filter(|condition| condition.perturbation.components().len() == 1).collect();
+    singles.into_iter().flat_map(|condition| condition.perturbation.parts()).map(|part| part.name).collect()
 }
 
 /// Every condition with one of the components.
-fn containing(conditions: &[Condition], components: &BTreeSet<&String>) -> BTreeSet<Condition> {
-    let contains =
-        |condition: &&Condition| condition.perturbation.components().iter().any(|one| components.contains(one));
-    perturbed(conditions).filter(contains).cloned().collect()
+fn containing(conditions: &[Condition], components: &BTreeSet<String>) -> BTreeSet<Condition> {
+    let contains = |condition: &&Condition| condition.perturbation.parts().any(|one| components.contains(&one.name));
+    let distinct: BTreeSet<&Condition> = perturbed(conditions).collect();
+    distinct.into_iter().filter(contains).cloned().collect()
 }
 
 /// A share of the combinations of components that are not unseen.
 fn of_seen(
     conditions: &[Condition],
-    unseen: &BTreeSet<&String>,
+    unseen: &BTreeSet<String>,
     share: f64,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<Condition>> {
-    let is_seen = |perturbation: &Perturbation| perturbation.components().iter().all(|one| !unseen.contains(one));
+    let is_seen = |perturbation: &Perturbation| perturbation.parts().all(|one| !unseen.contains(&one.name));
     let mut seen: BTreeMap<&Perturbation, BTreeSet<&Condition>> = strata(conditions);
     seen.retain(|perturbation, _| perturbation.components().len() > 1 && is_seen(perturbation));
     let mut units: Vec<BTreeSet<&Condition>> = seen.into_values().collect();
@@ -155,8 +157,8 @@ fn of_seen(
 }
 
 /// Draws a share of names, at least one of them and not all.
-fn draw<'a>(names: BTreeSet<&'a String>, share: f64, what: &str, rng: &mut ChaCha8Rng) -> Result<BTreeSet<&'a String>> {
-    let mut names: Vec<&String> = names.into_iter().collect();
+fn draw(names: BTreeSet<String>, share: f64, what: &str, rng: &mut ChaCha8Rng) -> Result<BTreeSet<String>> {
+    let mut names: Vec<String> = names.into_iter().collect();
     names.shuffle(rng);
     let n = part(share, "fraction", names.len(), what)?;
     if n == names.len() {
@@ -273,6 +275,23 @@ mod tests {
             assert!(in_training.clone().all(|component| !names.contains(component)));
             // Nothing but conditions with them is held out.
             assert!(found.iter().all(|one| one.perturbation.components().iter().any(|name| names.contains(name))));
+        }
+    }
+
+    #[test]
+    fn a_component_is_unseen_at_all_its_doses() {
+        let texts = ["ctrl", "A @ 1 uM", "A @ 2 uM", "A @ 2 uM+B", "B", "C @ 1 uM", "C @ 3 uM"];
+        let screen = texts.map(|text| Condition::parse(text, "ctrl").unwrap());
+        for seed in 0..10 {
+            let found = Scheme::UnseenSingle { share: 0.34 }.hold_out(&screen, seed).unwrap().held_out;
+            let names =
+                |condition: &Condition| -> Vec<String> { condition.perturbation.parts().map(|one| one.name).collect() };
+            let single = found.iter().find(|one| one.perturbation.components().len() == 1).unwrap();
+            let unseen = names(single).remove(0);
+            assert!(
+                screen.iter().all(|one| found.contains(one) == names(one).contains(&unseen)),
+                "{unseen}: {found:?}"
+            );
         }
     }
 

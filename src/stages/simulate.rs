@@ -32,6 +32,8 @@ pub struct SimulateParams {
     pub batches: usize,
     /// How pairs depart from the sum of their parts.
     pub interactions: Interactions,
+    /// At how many doses each single is given; 1 for a screen without doses.
+    pub doses: usize,
     /// Seed of everything drawn.
     pub seed: u64,
     /// Replace the output if it exists.
@@ -52,6 +54,7 @@ impl Default for SimulateParams {
             cell_types: design.cell_types,
             batches: design.batches,
             interactions: design.interactions,
+            doses: design.doses,
             seed: design.seed,
             force: false,
         }
@@ -70,6 +73,7 @@ impl SimulateParams {
             cell_types: self.cell_types,
             batches: self.batches,
             interactions: self.interactions,
+            doses: self.doses,
             seed: self.seed,
         }
     }
@@ -94,7 +98,10 @@ pub fn simulate(params: &SimulateParams, say: &dyn Fn(&str)) -> Result<Truth> {
     let design = params.design();
     say(&format!(
         "simulating {} cells × {} genes: control, {} singles, {} pairs",
-        design.cells, design.genes, design.singles, design.pairs
+        design.cells,
+        design.genes,
+        design.singles * design.doses,
+        design.pairs
     ));
     let screen = synthetic::simulate(&design)?;
     h5ad::write(&params.output, &screen.cells)?;

@@ -13,7 +13,7 @@ use crate::io::h5ad::Partial;
 use crate::io::{atomic, split_table};
 use crate::prepared::{self, Settings};
 use crate::preprocess::folds::Folds;
-use crate::preprocess::labels;
+use crate::preprocess::labels::{self, LabelColumns};
 use crate::preprocess::schemes::{HeldOut, Scheme};
 use crate::preprocess::split_table::SplitTable;
 use crate::{Error, Result};
@@ -45,7 +45,8 @@ pub struct SplitParams {
     pub input: PathBuf,
     /// The table; a folder of tables for folds.
     pub output: PathBuf,
-    /// The column of `obs` that names what was done to each cell; a prepared screen knows its own.
+    /// The column of `obs` that names what was done to each cell, doses included; a prepared screen knows its own, and one with
+    /// doses or slots in columns is prepared first.
     pub perturbation_column: Option<String>,
     /// What the control is called there; likewise.
     pub control: Option<String>,
@@ -205,7 +206,8 @@ fn read(params: &SplitParams) -> Result<(Vec<Condition>, String)> {
     }
     match (&params.perturbation_column, &params.control) {
         (Some(column), Some(control)) => {
-            Ok((labels::conditions(&cells, column, control, &params.covariates)?, control.clone()))
+            let columns = LabelColumns::plain(column, control, &params.covariates);
+            Ok((labels::conditions(&cells, &columns)?, control.clone()))
         }
         (column, _) => {
             let name = if column.is_some() { "control" } else { "perturbation-column" };

@@ -64,6 +64,8 @@ mod tests {
             side_pathway: 30,
             side_activity: 0.2,
             penetrance: 0.8,
+            half_dose: None,
+            power: None,
         };
         let told = "beta inhibitor; it strongly inhibits the beta pathway and weakly activates the number 31 pathway; some \
                     cells do not respond";

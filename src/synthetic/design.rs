@@ -38,6 +38,9 @@ pub struct ScreenDesign {
     pub batches: usize,
     /// How pairs depart from the sum of their parts.
     pub interactions: Interactions,
+    /// At how many doses each single is given, and pairs at one of them for each part; 1 for a screen without doses.
+    #[serde(default = "no_doses", skip_serializing_if = "has_no_doses")]
+    pub doses: usize,
     /// Seed of everything drawn.
     pub seed: u64,
 }
@@ -53,6 +56,7 @@ impl Default for ScreenDesign {
             cell_types: 5,
             batches: 3,
             interactions: Interactions::Readable,
+            doses: 1,
             seed: 0,
         }
     }
@@ -66,13 +70,15 @@ const MAX_GENES: usize = 100_000;
 const MAX_CELLS: usize = 10_000_000;
 /// Enough for every genome-wide screen of singles, and for their names.
 const MAX_SINGLES: usize = 20_000;
+/// More are not told apart once they are rounded.
+const MAX_DOSES: usize = 50;
 /// Finer divisions leave no cells in a group.
 const MAX_GROUPS: usize = 200;
 
 impl ScreenDesign {
-    /// Number of conditions: the control, singles and pairs.
+    /// Number of conditions: the control, singles at each dose, and pairs.
     pub fn n_conditions(&self) -> usize {
-        1 + self.singles + self.pairs
+        1 + self.singles * self.doses + self.pairs
     }
 
     /// Number of pairs that some singles make.
@@ -94,6 +100,7 @@ impl ScreenDesign {
         between("--pathways", self.pathways.unwrap_or(1), 1, self.singles)?;
         between("--cell-types", self.cell_types, 1, MAX_GROUPS)?;
         between("--batches", self.batches, 1, MAX_GROUPS)?;
+        between("--doses", self.doses, 1, MAX_DOSES)?;
         let n_possible = Self::n_possible_pairs(self.singles);
         if self.pairs > n_possible {
             let reason = format!("{} singles make at most {n_possible} pairs", self.singles);
@@ -103,13 +110,21 @@ impl ScreenDesign {
             let reason = format!(
                 "the screen has {} conditions (control, {} singles, {} pairs) and each needs at least one cell",
                 self.n_conditions(),
-                self.singles,
+                self.singles * self.doses,
                 self.pairs
             );
             return Err(invalid("--cells", self.cells, reason));
         }
         between("--cells", self.cells, self.n_conditions(), MAX_CELLS)
     }
+}
+
+fn no_doses() -> usize {
+    1
+}
+
+fn has_no_doses(doses: &usize) -> bool {
+    *doses == 1
 }
 
 fn invalid(flag: &str, value: usize, reason: String) -> Error {
@@ -136,6 +151,7 @@ mod tests {
         assert!(refused(&|d| d.pathways = Some(9)).contains("between 1 and 8"));
         assert!(refused(&|d| d.cell_types = 0).starts_with("--cell-types"));
         assert!(refused(&|d| d.batches = 0).starts_with("--batches"));
+        assert!(refused(&|d| d.doses = 0).starts_with("--doses"));
         assert!(ScreenDesign::default().check().is_ok());
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! Gene programmes (sets of genes that rise and fall together) make everything: cell types, the state of a cell,
 //! and what a perturbation does. A perturbation activates or inhibits one pathway programme strongly, a second one
-//! weakly, and a programme of its own. A pair does what its two parts do, plus an interaction, see [`Interactions`].
+//! weakly, and a programme of its own, at several doses by a Hill curve of the dose. A pair does what its two parts do, plus an interaction, see [`Interactions`].
 //! All of it is additive on the natural logarithm of expression; counts are negative binomial.
 
 mod assignment;
 mod counts;
 mod descriptions;
 mod design;
+mod doses;
 mod interactions;
 mod mechanisms;
 mod names;

@@ -7,6 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::assignment::{cell_type_shares, choose_pairs};
 use super::design::ScreenDesign;
+use super::doses::{self, HillCurve, doses};
 use super::interactions::{self, Interaction};
 use super::mechanisms::Mechanisms;
 use super::names;
@@ -22,10 +23,37 @@ pub struct Response {
     mechanisms: Mechanisms,
     pairs: Vec<(usize, usize)>,
     interactions: Vec<Interaction>,
+    /// Where a screen has doses: what they are, each single's curve, and the doses of each pair's parts.
+    doses: Option<Doses>,
     /// All programmes that perturbations move.
     pub programmes: Vec<Programme>,
     /// How strongly each cell type follows each programme: (n_cell_types, n_programmes).
     pub sensitivity: Vec<Vec<f64>>,
+}
+
+/// The doses of a screen.
+struct Doses {
+    values: Vec<f64>,
+    curves: Vec<HillCurve>,
+    of_pairs: Vec<[usize; 2]>,
+}
+
+impl Doses {
+    fn draw(design: &ScreenDesign, rng: &mut ChaCha8Rng) -> Self {
+        let curves = (0..design.singles).map(|_| HillCurve::draw(rng)).collect();
+        let of_pairs = (0..design.pairs).map(|_| [0; 2].map(|_| rng.random_range(0..design.doses))).collect();
+        Self { values: doses(design.doses), curves, of_pairs }
+    }
+}
+
+/// A single as a part of a condition.
+#[derive(Clone, Copy)]
+struct Part {
+    single: usize,
+    /// In uM.
+    dose: Option<f64>,
+    /// The share of its full activity.
+    share: f64,
 }
 
 impl Response {
@@ -39,24 +67,45 @@ impl Response {
         stream.set_stream(u64::MAX);
         let kinds = design.interactions;
         let interactions = interactions::draw(kinds, &mechanisms, &pairs, &programmes, n_nuclear, &mut stream);
+        // And another, for the same reason.
+        let mut stream = ChaCha8Rng::seed_from_u64(design.seed);
+        stream.set_stream(u64::MAX - 1);
+        let doses = (design.doses > 1).then(|| Doses::draw(design, &mut stream));
         let mut sensitivity = || {
             let normal: f64 = StandardNormal.sample(rng);
             (SENSITIVITY_SPREAD * normal).exp()
         };
         let sensitivity =
             (0..design.cell_types).map(|_| (0..programmes.len()).map(|_| sensitivity()).collect()).collect();
-        Self { mechanisms, pairs, interactions, programmes, sensitivity }
+        Self { mechanisms, pairs, interactions, doses, programmes, sensitivity }
+    }
+
+    /// A single at one of the doses, counted from 0.
+    fn part(&self, single: usize, dose: usize) -> Part {
+        match &self.doses {
+            None => Part { single, dose: None, share: 1.0 },
+            Some(doses) => {
+                let value = doses.values[dose];
+                Part { single, dose: Some(value), share: doses.curves[single].at(value) }
+            }
+        }
+    }
+
+    fn parts_of_pair(&self, pair: usize) -> [Part; 2] {
+        let doses = self.doses.as_ref().map_or([0; 2], |doses| doses.of_pairs[pair]);
+        [self.part(self.pairs[pair].0, doses[0]), self.part(self.pairs[pair].1, doses[1])]
     }
 
     /// The parts of a condition, and the interaction if it is a pair.
-    fn parts(&self, condition: usize) -> (Vec<usize>, Option<&Interaction>) {
-        let n_singles = self.mechanisms.singles.len();
+    fn parts(&self, condition: usize) -> (Vec<Part>, Option<&Interaction>) {
+        let n_doses = self.doses.as_ref().map_or(1, |doses| doses.values.len());
+        let n_singles = self.mechanisms.singles.len() * n_doses;
         match condition {
             0 => (Vec::new(), None),
-            single if single <= n_singles => (vec![single - 1], None),
+            single if single <= n_singles => (vec![self.part((single - 1) / n_doses, (single - 1) % n_doses)], None),
             pair => {
                 let pair = pair - 1 - n_singles;
-                (vec![self.pairs[pair].0, self.pairs[pair].1], Some(&self.interactions[pair]))
+                (self.parts_of_pair(pair).to_vec(), Some(&self.interactions[pair]))
             }
         }
     }
@@ -66,16 +115,17 @@ impl Response {
     pub fn draw_activities(&self, condition: usize, rng: &mut ChaCha8Rng) -> Activities {
         let (parts, interaction) = self.parts(condition);
         let mut activities = Activities::default();
-        let mut responds_to_all = true;
+        let (mut responds_to_all, mut both) = (true, 1.0);
         for part in parts {
-            if rng.random_bool(self.mechanisms.singles[part].penetrance) {
-                activities.add(&self.mechanisms.activities(part), 1.0);
+            both *= part.share;
+            if rng.random_bool(self.mechanisms.singles[part.single].penetrance) {
+                activities.add(&self.mechanisms.activities(part.single), part.share);
             } else {
                 responds_to_all = false;
             }
         }
         if let Some(interaction) = interaction.filter(|_| responds_to_all) {
-            activities.add(&interaction.activities, 1.0);
+            activities.add(&interaction.activities, both);
         }
         activities
     }
@@ -86,9 +136,9 @@ impl Response {
         let mut activities = Activities::default();
         let mut all = 1.0;
         for part in parts {
-            let penetrance = self.mechanisms.singles[part].penetrance;
-            activities.add(&self.mechanisms.activities(part), penetrance);
-            all *= penetrance;
+            let penetrance = self.mechanisms.singles[part.single].penetrance;
+            activities.add(&self.mechanisms.activities(part.single), penetrance * part.share);
+            all *= penetrance * part.share;
         }
         if let Some(interaction) = interaction {
             activities.add(&interaction.activities, all);
@@ -115,12 +165,15 @@ impl Response {
             side_pathway: mechanism.side_pathway,
             side_activity: mechanism.side_activity,
             penetrance: mechanism.penetrance,
+            half_dose: self.doses.as_ref().map(|doses| doses.curves[position].half_dose),
+            power: self.doses.as_ref().map(|doses| doses.curves[position].power),
         });
-        let pairs = self.pairs.iter().zip(&self.interactions).map(|(&(a, b), interaction)| {
+        let pairs = self.pairs.iter().zip(&self.interactions).enumerate().map(|(pair, (&(a, b), interaction))| {
+            let parts = self.parts_of_pair(pair);
             let effect = interaction.activities.effect(&self.programmes, &mean_sensitivity, n_nuclear);
             PairTruth {
-                perturbation: label(&[a, b]),
-                components: [a, b].map(names::perturbation),
+                perturbation: label(&parts),
+                components: parts.map(|part| label(&[part])),
                 pathways: [a, b].map(|part| self.mechanisms.singles[part].pathway),
                 kind: interaction.kind,
                 masked: interaction.masked.map(names::perturbation),
@@ -137,9 +190,10 @@ impl Response {
     }
 }
 
-/// The canonical label: `control`, `drug A`, `drug A+drug B`.
-fn label(parts: &[usize]) -> String {
-    let mut names: Vec<String> = parts.iter().map(|&part| names::perturbation(part)).collect();
+/// The canonical label: `control`, `drug A`, `drug A+drug B`, `drug A @ 1 uM+drug B @ 10 uM`.
+fn label(parts: &[Part]) -> String {
+    let mut names: Vec<String> =
+        parts.iter().map(|part| doses::label(names::perturbation(part.single), part.dose)).collect();
     names.sort();
     if names.is_empty() { Perturbation::CONTROL.to_owned() } else { names.join("+") }
 }

@@ -204,6 +204,29 @@ mod tests {
     }
 
     #[test]
+    fn doses_leave_controls_as_they_are_and_rise_by_their_curves() {
+        let plain = simulate(&small(Interactions::Readable)).unwrap();
+        let dosed = simulate(&ScreenDesign { doses: 3, ..small(Interactions::Readable) }).unwrap();
+        assert_eq!(dosed.truth.conditions.len(), 1 + 4 * 3 + 6);
+        assert_eq!(dosed.truth.conditions[1..4], ["drug A @ 0.01 uM", "drug A @ 1 uM", "drug A @ 100 uM"]);
+        let pair = &dosed.truth.pairs[0];
+        assert!(pair.perturbation.starts_with("drug A @ ") && pair.components[1].starts_with("drug B @ "));
+        // Mechanisms are the same; a dose has a share of their full effect.
+        let (full, single) = (column(&plain, "drug B"), &dosed.truth.singles[1]);
+        let share = |dose: f64| {
+            let power = dose.powf(single.power.unwrap());
+            power / (power + single.half_dose.unwrap().powf(single.power.unwrap()))
+        };
+        for (label, dose) in [("drug B @ 0.01 uM", 0.01), ("drug B @ 1 uM", 1.0), ("drug B @ 100 uM", 100.0)] {
+            let found = column(&dosed, label);
+            assert!(found.iter().zip(&full).all(|(found, full)| (found - share(dose) * full).abs() < 1e-6), "{label}");
+        }
+        assert!(share(0.01) < 0.35 && share(100.0) > 0.65);
+        let parameters = serde_json::to_string(&plain.truth.design).unwrap();
+        assert!(!parameters.contains("doses"), "{parameters}");
+    }
+
+    #[test]
     fn the_truth_lies_in_the_file() {
         let screen = simulate(&small(Interactions::Readable)).unwrap();
         let simulation = screen.cells.uns["scflow"].get("simulation").unwrap();

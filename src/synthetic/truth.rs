@@ -28,6 +28,12 @@ pub struct SingleTruth {
     pub side_activity: f64,
     /// The share of cells that respond.
     pub penetrance: f64,
+    /// Where there are doses: that of half the full activity, in uM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_dose: Option<f64>,
+    /// Where there are doses: the power of the Hill curve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<f64>,
 }
 
 /// What one pair does beyond its parts.
@@ -35,7 +41,7 @@ pub struct SingleTruth {
 pub struct PairTruth {
     /// Its name.
     pub perturbation: String,
-    /// Its two parts.
+    /// Its two parts, each with its dose where there are doses.
     pub components: [String; 2],
     /// Their pathways.
     pub pathways: [usize; 2],

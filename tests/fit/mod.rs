@@ -11,6 +11,7 @@ use scflow::io::h5ad;
 use tempfile::TempDir;
 
 mod screens;
+mod doses;
 mod predictions;
 mod methods;
 mod counts;

@@ -4,6 +4,7 @@ mod field;
 mod golden;
 mod properties;
 mod refusals;
+mod schemas;
 mod variable_genes;
 
 use std::collections::BTreeMap;

@@ -85,12 +85,8 @@ impl Bench<'_> {
         let whole = self.comparison(condition, real, Sizes { transported, tested }, seed, None);
         let sizes = Sizes { transported, tested: first.len().min(second.len()).min(tested) };
         let half = self.comparison(condition, &first, sizes, seed, Some(&whole));
-        let targets: Vec<usize> = condition
-            .perturbation
-            .components()
-            .iter()
-            .filter_map(|name| self.genes.get(name.as_str()).copied())
-            .collect();
+        let targets: Vec<usize> =
+            condition.perturbation.parts().filter_map(|part| self.genes.get(part.name.as_str()).copied()).collect();
         let score = |(method, offer): (&str, Result<Offer>)| match offer {
             Ok(offer) => {
                 let against = if method == "split_half" { &half } else { &whole };

@@ -189,7 +189,7 @@ impl<'a> Batch<'a> {
         Ok(Tensor::from_vec(values, (self.n_cells(), n_genes), device)?)
     }
 
-    /// What is told of each cell's condition: its codes, 0 or 1, then the numbers of an estimate if there is one:
+    /// What is told of each cell's condition: its codes, 0 or 1, then its doses, then the numbers of an estimate if there is one:
     /// (n_cells, n_numbers).
     ///
     /// # Errors

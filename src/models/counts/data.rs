@@ -59,11 +59,15 @@ impl CountData {
 /// Adversaries must keep up with what they are to be misled by; the published ones take two steps for each of the encoder.
 const ADVERSARY_RATE: f64 = 3.0;
 
+/// The two numbers of a dose curve have far to go in a fit of a few hundred steps.
+const DOSE_RATE: f64 = 5.0;
+
 /// The tensors of a network before its first step. What is not multiplied with anything does not decay: its start is a closed
 /// form or a one, not zero.
 pub fn slots(parameters: &Parameters) -> Vec<Slot> {
     let slot = |(name, variable): &(String, Var)| match name.as_str() {
         name if name.starts_with("adversary.") => Slot::new(name, variable, ADVERSARY_RATE, 0.0),
+        name if name.starts_with("dose.") => Slot::new(name, variable, DOSE_RATE, 0.0),
         "log_inverse_dispersion" => Slot::new(name, variable, DISPERSION_RATE, 0.0),
         name if name.ends_with(".bias") || name.ends_with(".gain") => Slot::new(name, variable, 1.0, 0.0),
         _ => Slot::new(name, variable, 1.0, 1.0),

@@ -1,4 +1,4 @@
-//! What a network is told of a condition: its codes, and in numbers where its cells should lie on average.
+//! What a network is told of a condition: its codes, its doses, and in numbers where its cells should lie on average.
 
 use candle_core::{Device, Tensor};
 use ndarray::ArrayView2;
@@ -11,7 +11,8 @@ use crate::models::coordinates::Coordinates;
 use crate::models::guide::{Centre, Guide};
 use crate::models::reference::Choice;
 
-/// Codes, and a guide whose inputs stand after them, unless a network is told codes only.
+/// Codes, the numbers of doses where there are some, and a guide whose inputs stand after them, unless a network is told codes
+/// and doses only.
 #[derive(Debug, Clone)]
 pub struct Told {
     /// Components and covariates.
@@ -42,7 +43,7 @@ impl Told {
 
     /// Numbers in all.
     pub fn n_numbers(&self) -> usize {
-        self.codes.n() + self.guide.as_ref().map_or(0, Guide::n_inputs)
+        self.codes.n() + self.codes.doses().n() + self.guide.as_ref().map_or(0, Guide::n_inputs)
     }
 
     /// What is told of a condition in generation: (n_numbers).
@@ -69,9 +70,11 @@ impl Told {
         Ok(views.map(|view| codes.iter().copied().chain(view.inputs).collect()).collect())
     }
 
+    /// Codes, 0 or 1, then doses.
     fn multi_hot(&self, condition: &Condition) -> Result<Vec<f32>> {
         let mut hot = vec![0.0; self.codes.n()];
         self.codes.of(condition)?.into_iter().for_each(|code| hot[code as usize] = 1.0);
+        hot.extend(self.codes.doses().numbers(condition));
         Ok(hot)
     }
 }

@@ -22,7 +22,7 @@ const CONDITIONS: [&str; 7] =
 
 /// The share of each gene in a condition: A raises the first genes, B the next, y the next.
 fn shares(condition: &Condition) -> Vec<f64> {
-    let has = |name: &str| condition.perturbation.components().iter().any(|component| component == name);
+    let has = |name: &str| condition.perturbation.parts().any(|part| part.name == name);
     let effects = [(has("A"), 0..3, 4.0), (has("B"), 3..6, 4.0), (condition.covariates["t"] == "y", 6..9, 3.0)];
     let mut shares: Vec<f64> = (0..N_GENES).map(|gene| 1.0 + 0.5 * (gene as f64).sin()).collect();
     for (_, genes, factor) in effects.into_iter().filter(|(is_there, _, _)| *is_there) {

@@ -48,7 +48,7 @@ impl Cpa {
     pub(super) fn shift(&self, condition: &Condition) -> Result<Vec<f32>> {
         let told = self.kept.shape.told.numbers(condition)?;
         let told = Tensor::from_vec(told.clone(), (1, told.len()), self.network.embeddings.device())?;
-        Ok(values(&told.matmul(&self.network.embeddings)?)?)
+        Ok(values(&self.network.shift(&told)?)?)
     }
 }
 

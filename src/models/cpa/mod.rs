@@ -12,11 +12,12 @@
 //! its slope to the encoder with the opposite sign (gradient reversal; Ganin et al. 2016, arXiv 1505.07818), which is the same
 //! game with the steps of both taken at once. The penalty is the published one, in closed form, as an adversary has one hidden
 //! layer. The law of counts is the negative binomial of [`super::counts`]; the first publication has a Gaussian on log1p values,
-//! its authors' later program both. A screen has no doses here, so every embedding stands for the dose that was given, and
-//! there are no dose curves.
+//! its authors' later program both. Where a screen has a component at several doses, its embedding is multiplied by a curve of
+//! the dose that is learned for each component (`doses.rs`); elsewhere an embedding stands for the dose that was given.
 
 mod params;
 mod adversary;
+mod doses;
 mod network;
 mod objective;
 mod fitted;

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Between, Condition, Perturbation};
 use crate::{Error, Result};
 
 type Covariates = BTreeMap<String, String>;
 
 /// Mean effects fitted on training cells, in any space (principal components or genes).
 ///
-/// δ_c = mean of the cells with component c alone − mean of the control, within the same covariates. A component that was
+/// δ_c = mean of the cells with component c alone (at one dose, where a screen has doses) − mean of the control, within the same covariates. A component that was
 /// never measured alone there takes its effect pooled over the covariates in which it was; one that was never measured
-/// alone anywhere takes the mean over training combinations of (combination − control − Σ known δ). The additive
+/// alone anywhere takes the mean over training combinations of (combination − control − Σ known δ). A dose between two that
+/// occur in training takes (1 − w) δ + w δ' of its neighbours, linear in the logarithm of the dose ([`Between`]). The additive
 /// estimate of a combination is control + Σ δ_c (Ahlmann-Eltze et al. 2025, Nature Methods, "additive").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Table", into = "Table")]
@@ -185,11 +186,23 @@ impl Effects {
     pub fn additive(&self, condition: &Condition) -> Result<Array1<f32>> {
         let mut estimate = self.control_mean(&condition.covariates)?;
         for component in condition.perturbation.components() {
-            let key = (condition.covariates.clone(), component.clone());
-            let delta = self.deltas.get(&key).or_else(|| self.pooled.get(component));
-            estimate += delta.ok_or_else(|| unknown_component(component, self.pooled.keys()))?;
+            let delta = self.delta(component, &condition.covariates);
+            estimate += &delta.ok_or_else(|| unknown_component(component, self.pooled.keys()))?;
         }
         Ok(estimate)
+    }
+
+    /// δ of a component: as measured with these covariates, pooled over all, or between the doses that it has.
+    fn delta(&self, component: &str, covariates: &Covariates) -> Option<Array1<f32>> {
+        let known = |component: &str| {
+            let key = (covariates.clone(), component.to_owned());
+            self.deltas.get(&key).or_else(|| self.pooled.get(component))
+        };
+        if let Some(delta) = known(component) {
+            return Some(delta.clone());
+        }
+        let Between { lower, upper, share } = Between::of(component, self.pooled.keys())?;
+        Some(known(&lower)? * (1.0 - share as f32) + known(&upper)? * share as f32)
     }
 
     /// The effects of components that were measured alone, over all covariates: component → (n_dims).
@@ -308,6 +321,21 @@ mod tests {
         assert_eq!([mean(0), mean(2), mean(4)], [arr1(&[3.0]), arr1(&[16.0]), arr1(&[104.0])]);
         let controls = Effects::fit(values.slice(ndarray::s![..1, ..]), &conditions[..1], &[true]).unwrap();
         assert!(controls.perturbed_mean_or_elsewhere(&conditions[0].covariates).is_err());
+    }
+
+    #[test]
+    fn a_dose_between_two_takes_what_lies_between_their_effects() {
+        let conditions = ["control", "A @ 1 uM", "A @ 100 uM", "B", "A @ 10000 uM + B"].map(condition);
+        let values = arr2(&[[1.0], [2.0], [6.0], [3.0], [12.0]]);
+        let effects = Effects::fit(values.view(), &conditions, &[true; 5]).unwrap();
+        // δ is 1 at 1 uM, 5 at 100 uM, and 12 − 1 − 2 at 10000 uM, which occurs with B only.
+        for (text, expected) in [("A @ 10 uM", 4.0), ("A @ 100 uM", 6.0), ("A @ 1000 uM + B", 10.0)] {
+            let found = effects.additive(&condition(text)).unwrap()[0];
+            assert!((found - expected).abs() < 1e-5, "{text}: {found}");
+        }
+        for beyond in ["A @ 0.5 uM", "A @ 20000 uM", "A"] {
+            assert!(effects.additive(&condition(beyond)).unwrap_err().to_string().contains("A @"), "{beyond}");
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The genes that are tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::Condition;
+use crate::conditions::{Component, Condition, Perturbation};
 use crate::embedding::pca::Pca;
 use crate::models::training_data::TrainingData;
 use crate::{Error, Result};
@@ -38,15 +38,16 @@ impl Panel {
         for (place, &gene) in columns.iter().enumerate() {
             places.entry(data.genes[gene].as_str()).or_default().push(place as u32);
         }
-        let components = data.conditions.iter().flat_map(|condition| condition.perturbation.components());
-        let target = |name: &String| places.get(name.as_str()).map(|places| (name.clone(), places.clone()));
-        Ok((Self { n_genes: columns.len(), targets: components.filter_map(target).collect() }, columns))
+        let distinct: BTreeSet<&Perturbation> =
+            data.conditions.iter().map(|condition| &condition.perturbation).collect();
+        let parts = distinct.into_iter().flat_map(Perturbation::parts);
+        let target = |part: Component| Some((part.name.clone(), places.get(part.name.as_str())?.clone()));
+        Ok((Self { n_genes: columns.len(), targets: parts.filter_map(target).collect() }, columns))
     }
 
     /// The places of the genes that a condition perturbs.
     pub(super) fn perturbed(&self, condition: &Condition) -> Vec<u32> {
-        let components = condition.perturbation.components().iter();
-        components.filter_map(|name| self.targets.get(name)).flatten().copied().collect()
+        condition.perturbation.parts().filter_map(|part| self.targets.get(&part.name)).flatten().copied().collect()
     }
 
     /// The genes in groups of at most `most`, as even as can be; neighbours are apart, as they are at random in training.

@@ -75,7 +75,8 @@ fn folds(
 ) -> Result<Vec<(String, crate::preprocess::split_table::SplitTable)>> {
     let own = &params.preprocess;
     let (_, cells) = Partial::open(&own.input, &[])?;
-    let conditions = labels::conditions(&cells, &own.perturbation_column, &own.control, &own.covariates)?;
+    let columns = own.labels();
+    let conditions = labels::conditions(&cells, &columns)?;
     let folds = Folds::divide(&conditions, n, params.first_seed)?;
     if let Some(example) = folds.kept.first() {
         say(&format!(
@@ -84,5 +85,10 @@ fn folds(
         ));
     }
     let name = |place: usize| format!("fold-{}", place + 1);
-    Ok(folds.tables(&conditions, &own.control)?.into_iter().enumerate().map(|(i, table)| (name(i), table)).collect())
+    Ok(folds
+        .tables(&conditions, &columns.control)?
+        .into_iter()
+        .enumerate()
+        .map(|(i, table)| (name(i), table))
+        .collect())
 }

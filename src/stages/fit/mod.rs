@@ -8,7 +8,7 @@ mod checkpoint;
 mod train;
 mod validation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::json;
@@ -188,8 +188,9 @@ fn descriptions(path: &Path, params: &FitParams, known: &Known, watcher: &dyn Wa
             hint: "describe them, or say --descriptions-partial".into(),
         });
     }
-    let others: Vec<&String> =
-        descriptions.iter().map(|(name, _)| name).filter(|name| !components.contains(name)).collect();
+    let doses = known.doses();
+    let names: BTreeSet<&String> = doses.names().collect();
+    let others: Vec<&String> = descriptions.iter().map(|(name, _)| name).filter(|name| !names.contains(name)).collect();
     if let Some(example) = others.first() {
         watcher.say(&format!(
             "{} of {} descriptions are of components that no training cell has, such as `{example}`: predict --allow-unseen takes \

@@ -8,6 +8,7 @@ use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::conditions::Condition;
 use crate::conditions::status::Status;
 use crate::models::fitted::{FittedModel, Generated};
+use crate::prepared::amounts;
 use crate::preprocess::normalize;
 use crate::{Error, Result};
 
@@ -37,6 +38,7 @@ impl Wanted {
         obs.set("is_control", Column::Boolean(conditions.iter().map(|c| c.perturbation.is_control()).collect()));
         let n_components = conditions.iter().map(|c| c.perturbation.components().len() as i64).collect();
         obs.set("n_perts", Column::Integer(n_components));
+        amounts(&conditions, false).into_iter().for_each(|(name, column)| obs.set(&name, column));
         for column in &model.settings.covariates {
             obs.set(column, texts(&|condition| condition.covariates.get(column).cloned().unwrap_or_default()));
         }

@@ -139,6 +139,7 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     emission.iter().filter_map(Emission::remark).for_each(|remark| say(&remark));
     let n_cells = n_cells(params, &model, &conditions);
     tell_repeats(&model, &conditions, &n_cells, say);
+    tell_doses(&model, &conditions, say);
     let provenance = provenance(params, &model, &conditions)?;
     let wanted = Wanted::new(&model, conditions, n_cells);
     let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
@@ -173,12 +174,15 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
             });
         }
     }
+    let doses = model.known.doses();
     let mut conditions: Vec<Condition> = Vec::new();
     for text in &params.perturbations {
         let pattern = Condition::parse(text, Perturbation::CONTROL)?;
+        let perturbation = doses.in_units(&pattern.perturbation)?;
+        doses.check_range(&perturbation)?;
         let mut values = asked.clone();
         values.extend(pattern.covariates.clone());
-        conditions.extend(model.known.expand(&pattern.perturbation, &values)?);
+        conditions.extend(model.known.expand(&perturbation, &values)?);
     }
     if params.held_out {
         let fits = |held: &Condition| asked.iter().all(|(column, value)| held.covariates.get(column) == Some(value));
@@ -191,6 +195,7 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
                 hint: "hold something out in `scflow preprocess`, or give --perturbation".into(),
             });
         }
+        held.iter().try_for_each(|held| doses.check_range(&held.perturbation))?;
         conditions.extend(held);
     }
     conditions.sort();
@@ -271,6 +276,14 @@ fn tell_repeats(model: &FittedModel, conditions: &[Condition], n_cells: &[usize]
             conditions.len()
         ));
     }
+}
+
+/// Tells between which doses those lie that were not measured.
+fn tell_doses(model: &FittedModel, conditions: &[Condition], say: &dyn Fn(&str)) {
+    let doses = model.known.doses();
+    let perturbations: BTreeSet<&Perturbation> = conditions.iter().map(|condition| &condition.perturbation).collect();
+    let unseen = perturbations.into_iter().filter_map(|perturbation| doses.describe(perturbation));
+    unseen.for_each(|remark| say(&format!("unseen dose: {remark}")));
 }
 
 /// What made the file; the places of files do not go into it, their content does.

@@ -1,6 +1,7 @@
 //! Makes a prepared screen from a raw one: checks, split, quality filters, normalisation, variable genes, components; on
 //! request neighbours, clusters and a map.
 
+mod names;
 mod params;
 mod kept;
 mod laps;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use names::Names;
 pub use params::PreprocessParams;
 
 use crate::cells::Cells;
@@ -136,11 +138,15 @@ impl Screen<'_> {
         distinct(&outline.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
         let matrix = file.matrix(params.counts_layer.as_deref())?;
         let mitochondrial = params.mitochondrial_genes(&outline.var)?;
-        let conditions =
-            labels::conditions(&outline, &params.perturbation_column, &params.control, &params.covariates)?;
+        params.check_columns(&outline.obs)?;
+        let columns = params.labels();
+        let conditions = labels::conditions(&outline, &columns)?;
+        let amounts = prepared::amounts(&conditions, columns.perturbation.len() > 1);
+        params.check_written(amounts.iter().map(|(name, _)| name))?;
+        labels::units(&outline.obs, &columns).iter().for_each(|remark| say(remark));
         let splits = match table {
-            Some(table) => by_table(table, &outline.obs.index, &conditions, &params.control)?,
-            None => split::by_patterns(&conditions, &params.holdout, &params.control)?,
+            Some(table) => by_table(table, &outline.obs.index, &conditions, &columns.control)?,
+            None => split::by_patterns(&conditions, &params.holdout, &columns.control)?,
         };
         if !params.no_holdout && splits.iter().all(|&split| split == Split::Train) {
             return Err(Error::TooFew {
@@ -159,7 +165,7 @@ impl Screen<'_> {
         let is_training: Vec<bool> = splits.iter().map(|&split| split == Split::Train).collect();
         let (rows, mut removed) = measured.passing_cells(&params.limits(), &is_training, &mitochondrial)?;
         let kept = Kept::new(&conditions, &splits, &rows, say)?;
-        drop((conditions, splits));
+        drop((conditions, splits, amounts));
         let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
         let measured = measured.select(&rows);
         let Cells { obs, var, uns, .. } = outline;

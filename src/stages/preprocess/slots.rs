@@ -51,6 +51,9 @@ pub(super) fn annotate_cells(
     let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
     prepared::annotate(&mut scratch, &kept.conditions, &is_training);
     prepared::annotate_split(&mut scratch, &kept.splits);
+    for (name, column) in prepared::amounts(&kept.conditions, params.labels().perturbation.len() > 1) {
+        scratch.obs.set(&name, column);
+    }
     scratch.obs.set("library_size", Column::Float(library_sizes));
     scratch.obs.set("total_counts", Column::Float(measured.total_counts));
     scratch.obs.set("n_genes_by_counts", Column::Integer(measured.n_genes.iter().map(|&n| n as i64).collect()));
@@ -93,13 +96,14 @@ pub(super) fn annotate_settings(
     sha256: &str,
     params: &PreprocessParams,
 ) -> Result<()> {
+    let columns = params.labels();
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION").into(),
         input: file_name(&params.input),
         input_sha256: sha256.to_owned(),
-        perturbation_column: params.perturbation_column.clone(),
-        control: params.control.clone(),
-        covariates: params.covariates.clone(),
+        perturbation_column: columns.perturbation.join(", "),
+        control: columns.control,
+        covariates: columns.covariates,
         size_factors: params.size_factors.clone(),
         target_sum,
         n_top_genes: summary.n_variable_genes,

@@ -7,6 +7,7 @@ use super::sections::read;
 use crate::Result;
 use crate::error::refuse;
 use crate::io::checkpoint;
+use crate::preprocess::labels::LabelColumns;
 use crate::stages::benchmark::BenchmarkParams;
 use crate::stages::evaluate::{EvaluateParams, evaluate};
 use crate::stages::fit::{FitParams, fit};
@@ -112,10 +113,17 @@ fn held_out(
     }
     (params.input, params.output, params.force) = (screen.to_owned(), layout.split.clone(), true);
     // What the section does not say is as in the preparation.
-    params.perturbation_column.get_or_insert_with(|| preprocess.perturbation_column.clone());
-    params.control.get_or_insert_with(|| preprocess.control.clone());
+    let columns = preprocess.labels();
+    let plain = LabelColumns::plain(&columns.perturbation[0], &columns.control, &columns.covariates);
+    if columns != plain {
+        let reason = "[preprocess] reads doses, times, slots or labels of another form, which a split of the raw screen does not; \
+                      split a prepared screen with `scflow split`, and give the table as preprocess.split";
+        return refuse("[split]", "beside a schema or such columns", reason);
+    }
+    params.perturbation_column.get_or_insert_with(|| columns.perturbation[0].clone());
+    params.control.get_or_insert_with(|| columns.control.clone());
     if params.covariates.is_empty() {
-        params.covariates.clone_from(&preprocess.covariates);
+        params.covariates = columns.covariates;
     }
     params.check()?;
     preprocess.split = Some(layout.split.clone());

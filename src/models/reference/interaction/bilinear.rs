@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use super::super::algebra::{mean_square, pairs, ridge, stack, symmetric_products};
+use super::at_dose::at_dose;
 use crate::conditions::Perturbation;
 use crate::models::lists::matrix;
 use crate::{Error, Result};
@@ -19,7 +20,7 @@ const RIDGE: f64 = 1.0;
 const LENGTH: f64 = 1.5;
 
 /// r(A + B) ≈ ridge regression on [z_A + z_B, sym(z_A ⊗ z_B), z_A² + z_B²], summed over pairs; z are the leading
-/// principal components (about zero) of the singles' effects.
+/// principal components (about zero) of the singles' effects; a z at a dose between two lies between theirs, as its effect does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Bilinear {
     z: BTreeMap<String, Vec<f32>>,
@@ -62,7 +63,7 @@ impl Bilinear {
 }
 
 fn features(z: &BTreeMap<String, Vec<f32>>, combination: &Perturbation) -> Option<Array1<f64>> {
-    let of = |name: &String| Some(Array1::from_iter(z.get(name)?.iter().map(|&value| f64::from(value))));
+    let of = |name: &String| at_dose(z, name);
     let mut sum: Option<Array1<f64>> = None;
     for (a, b) in pairs(combination.components()) {
         let (a, b) = (of(a)?, of(b)?);

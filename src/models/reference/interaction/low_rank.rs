@@ -9,6 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use super::super::algebra::{mean_square, ridge, solve, stack, symmetric_products};
+use super::at_dose::at_dose;
 use crate::Result;
 use crate::conditions::Perturbation;
 use crate::models::lists::matrix;
@@ -66,11 +67,12 @@ impl LowRank {
         Ok(Some(Self { starts }))
     }
 
-    /// The interaction of a combination; nothing if a component was in no training combination.
+    /// The interaction of a combination; nothing if a component was in no training combination. Codes at a dose between two lie
+    /// between theirs.
     pub(super) fn estimate(&self, perturbation: &Perturbation) -> Option<Array1<f64>> {
         let mut sum: Option<Array1<f64>> = None;
         for start in &self.starts {
-            let code = |name: &String| Some(Array1::from_iter(start.codes.get(name)?.iter().map(|&v| f64::from(v))));
+            let code = |name: &String| at_dose(&start.codes, name);
             let codes = perturbation.components().iter().map(code).collect::<Option<Vec<_>>>()?;
             let features = features(&codes.iter().collect::<Vec<_>>());
             let estimate = features.dot(&start.coefficients.mapv(f64::from)) / self.starts.len() as f64;

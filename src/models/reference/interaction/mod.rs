@@ -1,5 +1,6 @@
 //! The mean of an unseen combination in closed form: effects shrunk over covariates, and interactions.
 
+mod at_dose;
 mod bilinear;
 mod choice;
 mod elsewhere;
@@ -177,8 +178,9 @@ impl InteractionEffects {
         self.estimate_of(condition, &additive, &interaction, whole_measured)
     }
 
-    /// The ways in which a training condition can be met, least informed first: as it would be had it (over all
-    /// covariates; a single perturbation where descriptions tell of it) not been measured, had it been measured with other covariates only, and as it is.
+    /// The ways in which a training condition can be met, least informed first: as it would be had it (over all covariates; a
+    /// single perturbation where descriptions tell of it, or where its dose lies between others) not been measured, had it been
+    /// measured with other covariates only, and as it is.
     ///
     /// # Errors
     /// Those of [`Self::estimate`].
@@ -189,6 +191,10 @@ impl InteractionEffects {
             let estimate = self.estimate_of(condition, additive, interaction, 0.0)?;
             let is_single = condition.perturbation.components().len() == 1;
             views.push(if is_single { Estimate { parts_measured: 0.0, ..estimate } } else { estimate });
+        }
+        if let Some(effect) = self.between_doses(condition) {
+            let effect = narrow(&effect);
+            views.push(Estimate { effect, parts_measured: 0.0, whole_measured: 0.0, ..as_it_is.clone() });
         }
         if let Some(effect) = self.shrunk.unmeasured.get(condition) {
             if condition.perturbation.components().len() > 1 {
@@ -201,6 +207,12 @@ impl InteractionEffects {
         }
         views.push(as_it_is);
         Ok(views)
+    }
+
+    /// The effect of a single component at a dose that lies between others, told from those alone.
+    fn between_doses(&self, condition: &Condition) -> Option<Array1<f64>> {
+        let [component] = condition.perturbation.components() else { return None };
+        self.shrunk.between(component, &condition.covariates, &[component])
     }
 
     fn estimate_of(

@@ -8,7 +8,7 @@ use super::elsewhere::{Elsewhere, Raw, Strengths, best_strengths, seen_from};
 use super::likeness::Likeness;
 use super::strata::{Covariates, Strata, Stratum};
 use crate::Result;
-use crate::conditions::{Condition, Perturbation};
+use crate::conditions::{Between, Condition, Perturbation};
 
 /// What perturbations do in each stratum of covariates.
 ///
@@ -17,7 +17,7 @@ use crate::conditions::{Condition, Perturbation};
 /// the effect elsewhere over all perturbations measured in c. Where it was measured in c, the measured effect m and b are
 /// weighed by what each is worth: δ = w·m + (1 − w)·b with w = τ² / (τ² + σ² / n), per dimension; σ² is the variance
 /// of cells within conditions, n the number of cells, τ² the variance of m around b beyond σ²/n, each b made without its
-/// own stratum. What was measured in one stratum only was drawn towards the other perturbations before
+/// own stratum. A dose that was not measured takes what lies between its neighbours ([`Between`]). What was measured in one stratum only was drawn towards the other perturbations before
 /// ([`super::shrinkage`]).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shrunk {
@@ -115,9 +115,27 @@ impl Shrunk {
     pub(super) fn additive(&self, condition: &Condition) -> std::result::Result<Array1<f64>, String> {
         let mut sum = Array1::zeros(self.n_dims);
         for component in condition.perturbation.components() {
-            sum += &self.effect(&alone(component, &condition.covariates)).ok_or_else(|| component.clone())?;
+            let effect = self.effect(&alone(component, &condition.covariates));
+            let effect = effect.or_else(|| self.between(component, &condition.covariates, &[]));
+            sum += &effect.ok_or_else(|| component.clone())?;
         }
         Ok(sum)
+    }
+
+    /// The effect of a component at a dose between two others, those of `except` left out: linear in the logarithm of the dose
+    /// ([`Between`]).
+    pub(super) fn between(&self, component: &str, covariates: &Covariates, except: &[&str]) -> Option<Array1<f64>> {
+        // Only the labels of single components are asked for; most screens have no doses at all.
+        if !component.contains('@') {
+            return None;
+        }
+        let singles = self.pooled.keys().filter_map(|perturbation| match perturbation.components() {
+            [one] if !except.contains(&one.as_str()) => Some(one),
+            _ => None,
+        });
+        let Between { lower, upper, share } = Between::of(component, singles)?;
+        let effect = |component: &str| self.effect(&alone(component, covariates));
+        Some(effect(&lower)? * (1.0 - share) + effect(&upper)? * share)
     }
 
     /// Gives components that occur in combinations only what the other components leave of these.

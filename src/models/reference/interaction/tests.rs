@@ -227,6 +227,44 @@ fn an_effect_elsewhere_is_read_from_the_strata_with_like_controls() {
     assert!((left_out[1] - 3.0).abs() < 0.3, "{left_out}");
 }
 
+/// Effects along one direction that rise with the logarithm of the dose, and pairs that are their sum.
+#[test]
+fn doses_between_measured_ones_are_read_between_them_and_inner_ones_are_also_met_so() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let (mut cells, mut conditions) = (Vec::new(), Vec::new());
+    let labels = [
+        ("control", 0.0),
+        ("A @ 1 uM", 1.0),
+        ("A @ 10 uM", 5.0),
+        ("A @ 100 uM", 3.0),
+        ("B", 2.0),
+        ("A @ 10 uM+B", 7.0),
+    ];
+    for (label, effect) in labels {
+        for _ in 0..400 {
+            let mut noise = || -> f32 { StandardNormal.sample(&mut rng) };
+            cells.extend([effect as f32 + 0.1 * noise(), 0.1 * noise()]);
+            conditions.push(condition(label));
+        }
+    }
+    let cells = Array2::from_shape_vec((conditions.len(), 2), cells).unwrap();
+    let fitted = InteractionEffects::fit(cells.view(), &conditions, 0).unwrap();
+    // 10^0.5 uM lies half way from 1 to 10 uM.
+    let parts = |text: &str| fitted.parts(&condition(text)).unwrap();
+    let (between, measured) = (parts("A @ 3.1622776601683795 uM"), parts("A @ 10 uM"));
+    assert!((between.effect[0] - 3.0).abs() < 0.1, "{}", between.effect);
+    assert_eq!((between.parts_measured, between.whole_measured), (0.0, 0.0));
+    assert_eq!((measured.parts_measured, measured.whole_measured), (1.0, 1.0));
+    let pair = parts("A @ 3.1622776601683795 uM + B");
+    assert!((pair.mean()[0] - 5.0).abs() < 0.2 && pair.parts_measured == 0.5, "{pair:?}");
+    // 10 uM had it not been measured: half way from 1 to 100 uM. The ends have no such view.
+    let views = fitted.views(&condition("A @ 10 uM")).unwrap();
+    assert!(views.len() == 2 && (views[0].effect[0] - 2.0).abs() < 0.1, "{views:?}");
+    assert_eq!((views[0].parts_measured, views[0].whole_measured), (0.0, 0.0));
+    assert_eq!(fitted.views(&condition("A @ 1 uM")).unwrap().len(), 1);
+    assert!(fitted.parts(&condition("A @ 200 uM")).is_err() && fitted.parts(&condition("A")).is_err());
+}
+
 #[test]
 fn a_component_that_is_introduced_is_summed_and_a_single_is_also_met_as_others_tell_of_it() {
     let Screen { cells, conditions, .. } = screen(0.5, 0.1);
