@@ -17,4 +17,5 @@ mod architecture;
 mod flow;
 mod embedding;
 mod fit;
+mod language;
 mod norman;

@@ -89,6 +89,29 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The same with what the tokenizer sets before and after a text, such as a mark of its beginning.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the library fails.
+    pub fn encode_framed(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, true).map_err(|source| Error::backend("reading a text", source))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The tokens whose numbers are not below `n`, in order of their numbers.
+    pub fn tokens_from(&self, n: usize) -> Vec<(String, u32)> {
+        let all = self.inner.get_vocab(true).into_iter();
+        let mut beyond: Vec<(String, u32)> = all.filter(|(_, id)| *id as usize >= n).collect();
+        beyond.sort_by_key(|(_, id)| *id);
+        beyond
+    }
+
+    /// A token as a text of its own; nothing for a number that stands for none.
+    pub fn word(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)?;
+        self.inner.decode(&[id], false).ok()
+    }
+
     /// The text of tokens.
     ///
     /// # Errors

@@ -15,4 +15,5 @@ pub mod benchmark_folder;
 pub mod split_table;
 pub mod model_folder;
 pub mod pretrained_folder;
+pub mod language_folder;
 pub mod checkpoint;

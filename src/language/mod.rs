@@ -10,3 +10,4 @@ pub mod transformer;
 pub mod encoder;
 pub mod prefix;
 pub mod kv_cache;
+pub mod causal;

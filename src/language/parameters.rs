@@ -90,6 +90,14 @@ impl Parameters {
         Ok(tensor)
     }
 
+    /// Zeros beside the tensors, never trained and not kept.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if they cannot be made.
+    pub fn zeros(&self, n: usize) -> Result<Tensor> {
+        Ok(Tensor::zeros(n, candle_core::DType::F32, &self.device)?)
+    }
+
     /// The numbers of all variables, apart from any gradient.
     pub fn tensors(&self) -> HashMap<String, Tensor> {
         self.variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().detach())).collect()

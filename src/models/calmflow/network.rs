@@ -238,7 +238,7 @@ impl Network {
             None => Prefixes::default(),
         };
         let of_sequence = prompts.of_sequence.as_ref().clone();
-        Ok(Cache::new(&self.transformer, self.mask.clone(), of_sequence.len(), prefixes, of_sequence))
+        Ok(Cache::new(self.transformer.params, self.mask.clone(), of_sequence.len(), prefixes, of_sequence))
     }
 
     /// Runs the states of one more step on top of the past: (n_states, n_dims) → (n_states, n_spatial · width).
