@@ -24,6 +24,7 @@ const WORDS: &str = r" ?[^\s.,:;!?]+(?:[.,:;!?]+[^\s.,:;!?]+)*|[.,:;!?]+|\s+";
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    n_tokens: usize,
 }
 
 impl Tokenizer {
@@ -64,7 +65,8 @@ impl Tokenizer {
     pub fn from_json(json: &str) -> Result<Self> {
         let inner =
             tokenizers::Tokenizer::from_str(json).map_err(|source| Error::backend("reading tokenizer.json", source))?;
-        Ok(Self { inner })
+        let greatest = inner.get_vocab(true).into_values().max();
+        Ok(Self { inner, n_tokens: greatest.map_or(0, |id| id as usize + 1) })
     }
 
     /// The content of a `tokenizer.json`.
@@ -75,9 +77,9 @@ impl Tokenizer {
         self.inner.to_string(true).map_err(|source| Error::backend("writing tokenizer.json", source))
     }
 
-    /// Number of different tokens.
+    /// One more than the greatest number of a token.
     pub fn n_tokens(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.n_tokens
     }
 
     /// The tokens of a text.

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{digest, json};
 use crate::conditions::tokenizer::Tokenizer;
-use crate::language::causal::CausalParams;
 use crate::language::causal::hugging_face::{config, weights};
+use crate::language::causal::{CausalParams, NAME};
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -28,16 +28,13 @@ const HINT: &str = "give a folder with config.json, model.safetensors (or its sh
 pub struct LanguageFolder {
     /// Its configuration.
     pub params: CausalParams,
-    /// Its weights under our names, which begin with `language`.
+    /// Its weights under our names, which begin with [`NAME`]; none where only the architecture was read.
     pub tensors: HashMap<String, Tensor>,
     /// Its tokenizer, if there is one.
     pub tokenizer: Option<Tokenizer>,
     /// The digest of each file that was read.
     pub digests: BTreeMap<String, String>,
 }
-
-/// What the names of the tensors begin with.
-pub const NAME: &str = "language";
 
 /// Reads the configuration alone.
 ///
@@ -81,6 +78,17 @@ pub fn read_tokenizer(folder: &Path, params: &CausalParams) -> Result<Option<Tok
     Ok(Some(tokenizer))
 }
 
+/// Reads all but the weights: the architecture and the tokenizer.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_architecture(folder: &Path) -> Result<LanguageFolder> {
+    let params = read_params(folder)?;
+    let tokenizer = read_tokenizer(folder, &params)?;
+    let digests = digests(folder, &[])?;
+    Ok(LanguageFolder { params, tensors: HashMap::new(), tokenizer, digests })
+}
+
 /// Reads a folder; without `has_head`, what only logits need may be absent.
 ///
 /// # Errors
@@ -92,21 +100,27 @@ pub fn read(folder: &Path, has_head: bool) -> Result<LanguageFolder> {
     let (files, listed) = files(folder)?;
     let tensors = tensors(folder, &files, listed.as_ref())?;
     let tensors = weights::convert(&params, NAME, tensors, has_head, folder)?;
-    let names = [CONFIG, TOKENIZER, INDEX].map(PathBuf::from).into_iter().filter(|name| folder.join(name).exists());
-    let mut digests = BTreeMap::new();
-    for name in names.chain(files) {
-        digests.insert(name.display().to_string(), digest::sha256(&folder.join(&name))?);
-    }
+    let digests = digests(folder, &files)?;
     Ok(LanguageFolder { params, tensors, tokenizer, digests })
+}
+
+/// The digests of some files, and of those beside the weights that are there.
+fn digests(folder: &Path, files: &[PathBuf]) -> Result<BTreeMap<String, String>> {
+    let others = [CONFIG, TOKENIZER].map(PathBuf::from).into_iter().filter(|name| folder.join(name).exists());
+    let digest = |name: PathBuf| Ok((name.display().to_string(), digest::sha256(&folder.join(&name))?));
+    others.chain(files.iter().cloned()).map(digest).collect()
 }
 
 #[derive(Deserialize)]
 struct Index {
-    weight_map: BTreeMap<String, String>,
+    weight_map: Listed,
 }
 
+/// The file of each tensor, where there are several files.
+type Listed = BTreeMap<String, String>;
+
 /// The files of weights, and which tensors they must hold if there are several.
-fn files(folder: &Path) -> Result<(Vec<PathBuf>, Option<BTreeMap<String, String>>)> {
+fn files(folder: &Path) -> Result<(Vec<PathBuf>, Option<Listed>)> {
     let (one, index) = (folder.join(WEIGHTS), folder.join(INDEX));
     match [one.exists(), index.exists()] {
         [true, false] => Ok((vec![WEIGHTS.into()], None)),
@@ -133,11 +147,7 @@ fn files(folder: &Path) -> Result<(Vec<PathBuf>, Option<BTreeMap<String, String>
 }
 
 /// All tensors of the files in 32 bits, but for buffers.
-fn tensors(
-    folder: &Path,
-    files: &[PathBuf],
-    listed: Option<&BTreeMap<String, String>>,
-) -> Result<HashMap<String, Tensor>> {
+fn tensors(folder: &Path, files: &[PathBuf], listed: Option<&Listed>) -> Result<HashMap<String, Tensor>> {
     let mut tensors = HashMap::new();
     for file in files {
         let path = folder.join(file);

@@ -77,7 +77,7 @@ impl Reader {
     /// A new combination may have more components than any training condition.
     const ROOM_FOR_LONGER_PROMPTS: usize = 32;
 
-    /// Fits the guide and the tokenizer to training cells, and keeps control cells if flows start from them.
+    /// Fits the guide and, unless one is given, the tokenizer to training cells, and keeps control cells if flows start from them.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
@@ -88,14 +88,16 @@ impl Reader {
         conditions: &[Condition],
         template: Template,
         params: ReaderParams,
+        tokenizer: Option<Tokenizer>,
         seed: u64,
     ) -> Result<Self> {
         let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, seed)?;
         let guide = if params.inputs { guide } else { guide.without_inputs() };
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         let prompts: Vec<String> = distinct.into_iter().map(|condition| template.fill(condition)).collect();
-        let tokenizer = Tokenizer::fit(&prompts)?;
-        let longest = prompts.iter().map(|prompt| Ok(tokenizer.encode(prompt)?.len())).collect::<Result<Vec<_>>>()?;
+        let tokenizer = tokenizer.map_or_else(|| Tokenizer::fit(&prompts), Ok)?;
+        let longest =
+            prompts.iter().map(|prompt| Ok(tokenizer.encode_framed(prompt)?.len())).collect::<Result<Vec<_>>>()?;
         let n_prompt_tokens = longest.into_iter().max().unwrap_or(0) + Self::ROOM_FOR_LONGER_PROMPTS;
         let controls = match params.source {
             Source::Noise => None,
@@ -121,7 +123,7 @@ impl Reader {
     /// # Errors
     /// Those of the tokenizer.
     pub fn told(&self, condition: &Condition, view: &View) -> Result<Told> {
-        let tokens = self.tokenizer.encode(&self.template.fill(condition))?;
+        let tokens = self.tokenizer.encode_framed(&self.template.fill(condition))?;
         let evidence = self.evidence.as_ref().map(|evidence| evidence.rows(condition, view, &self.guide));
         Ok(Told { tokens, inputs: view.inputs.clone(), evidence: evidence.unwrap_or_default() })
     }
@@ -176,6 +178,19 @@ impl Reader {
             key: "evidence".into(),
             hint: "it was fitted with --evidence and needs these moments; fit it again".into(),
         })
+    }
+
+    /// Reads prompts of at most `n_tokens`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if that of a training condition is longer.
+    pub fn within(self, n_tokens: usize, conditions: &[Condition]) -> Result<Self> {
+        let reader = Self { n_prompt_tokens: n_tokens, ..self };
+        for condition in conditions.iter().collect::<BTreeSet<_>>() {
+            let tokens = reader.tokenizer.encode_framed(&reader.template.fill(condition))?;
+            reader.check_length(condition, &Told { tokens, ..reader.nothing() })?;
+        }
+        Ok(reader)
     }
 
     /// Fails if the prompt of a condition is too long to be read as a prefix.

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::conditions::tokenizer::Tokenizer;
 use crate::error::refuse;
 use crate::io::{atomic, language_folder, model_folder};
-use crate::language::causal::Causal;
 use crate::language::causal::next::most_probable;
+use crate::language::causal::tuning::Tuning;
+use crate::language::causal::{Causal, NAME};
 use crate::language::parameters::Parameters;
 use crate::{Error, Result};
 
@@ -83,7 +84,7 @@ pub fn language(params: &LanguageParams) -> Result<Vec<Reading>> {
     let folder = language_folder::read(&params.folder, true)?;
     let sequences = sequences(params, folder.tokenizer.as_ref())?;
     let mut parameters = Parameters::take(folder.tensors, &Device::Cpu);
-    let model = Causal::new(&mut parameters, language_folder::NAME, folder.params, true)?;
+    let model = Causal::new(&mut parameters, NAME, folder.params, Tuning::Full, true)?;
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
     let n_tokens = lengths.iter().copied().max().unwrap_or(0);
     let padded: Vec<u32> = sequences

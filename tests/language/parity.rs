@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use candle_core::Var;
 use scflow::io::language_folder;
-use scflow::language::causal::Causal;
+use scflow::language::causal::tuning::Tuning;
+use scflow::language::causal::{Causal, NAME};
 use scflow::language::gradients::Gradients;
 use scflow::language::kv_cache::{Cache, Prefixes};
 use scflow::language::mask::Mask;
@@ -34,7 +35,7 @@ const CHECKS: [&str; 12] = [
 fn model(name: &str) -> Causal {
     let folder = language_folder::read(&golden(name), true).unwrap();
     let mut parameters = Parameters::take(folder.tensors, &Device::Cpu);
-    Causal::new(&mut parameters, language_folder::NAME, folder.params, true).unwrap()
+    Causal::new(&mut parameters, NAME, folder.params, Tuning::Full, true).unwrap()
 }
 
 /// The rows of some tokens of every sequence: (n_sequences, n_tokens, …) → (n_sequences · n_chosen, …).

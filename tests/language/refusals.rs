@@ -81,7 +81,12 @@ fn a_configuration_that_cannot_be_computed_is_refused() {
             "\"use_sliding_window\": true, \"quantization_config\": {}",
             &["quantized"],
         ),
-        ("qwen2", "\"vocab_size\"", "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"vocab_size\"", &["layer_types", "sliding_attention"]),
+        (
+            "qwen2",
+            "\"vocab_size\"",
+            "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"vocab_size\"",
+            &["layer_types", "sliding_attention"],
+        ),
         ("llama_scaled", "\"llama3\"", "\"yarn\"", &["yarn", "`llama3`"]),
         ("llama_scaled", "\"factor\": 4.0,", "", &["factor", "is missing"]),
         ("llama_grouped", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", &["heads of keys"]),

@@ -3,14 +3,20 @@
 
 pub mod rotary;
 pub mod params;
+pub mod tuning;
 mod norm;
+mod map;
 mod block;
+mod segments;
 pub mod network;
 pub mod padding;
 pub mod next;
 pub mod hugging_face;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+/// What the names of a model's tensors begin with.
+pub const NAME: &str = "language";
 
 pub use network::Causal;
 pub use params::CausalParams;

@@ -7,8 +7,10 @@ use candle_core::Tensor;
 use super::block::Block;
 use super::norm::Norm;
 use super::params::CausalParams;
+use super::segments;
+use super::tuning::Tuning;
 use crate::error::refuse;
-use crate::language::kernels::attention::{Arrangement, attention};
+use crate::language::kernels::attention::Arrangement;
 use crate::language::kernels::rotary::Turn;
 use crate::language::kernels::{on_cpu, with_values};
 use crate::language::kv_cache::Cache;
@@ -30,32 +32,50 @@ pub struct Causal {
     last: Norm,
     /// (n_words, width), where logits are not read with the embedding and are wanted.
     head: Option<Tensor>,
+    recomputes: bool,
 }
 
 impl Causal {
     /// Makes the network; without `has_head`, weights that only logits need are left away.
     ///
     /// # Errors
-    /// Those of [`CausalParams::check`] and [`Parameters::tensor`].
-    pub fn new(parameters: &mut Parameters, name: &str, params: CausalParams, has_head: bool) -> Result<Self> {
+    /// Those of [`CausalParams::check`], [`Tuning::check`] and [`Parameters::tensor`].
+    pub fn new(
+        parameters: &mut Parameters,
+        name: &str,
+        params: CausalParams,
+        tuning: Tuning,
+        has_head: bool,
+    ) -> Result<Self> {
         params.check()?;
+        tuning.check()?;
         let table = |parameters: &mut Parameters, part: &str, n_rows: usize| {
+            parameters.fix(tuning != Tuning::Full);
             let start = Start::Normal(params.start_deviation);
-            parameters.tensor(&format!("{name}.{part}"), &[n_rows, params.width], start)
+            let table = parameters.tensor(&format!("{name}.{part}"), &[n_rows, params.width], start);
+            parameters.fix(false);
+            table
         };
         let embedding = table(parameters, "embedding", params.n_words)?;
         let positions = match params.rotary {
             None => Some(table(parameters, "positions", params.context)?),
             Some(_) => None,
         };
-        let block = |number: usize| Block::new(parameters, &format!("{name}.blocks.{number}"), &params);
+        let block = |number: usize| Block::new(parameters, &format!("{name}.blocks.{number}"), &params, tuning);
         let blocks = (0..params.n_layers).map(block).collect::<Result<Vec<_>>>()?;
-        let last = Norm::new(parameters, &format!("{name}.last"), &params)?;
+        let last = Norm::new(parameters, &format!("{name}.last"), &params, tuning)?;
         let head = match has_head && !params.tied {
             true => Some(table(parameters, "head", params.n_words)?),
             false => None,
         };
-        Ok(Self { params, embedding, positions, blocks, last, head })
+        Ok(Self { params, embedding, positions, blocks, last, head, recomputes: false })
+    }
+
+    /// Whether the numbers within blocks are made again in the backward pass in the place of being kept (on the CPU only): slower
+    /// by a forward pass, in the memory of one block. The gradients are the same to the bit.
+    #[must_use]
+    pub fn recomputing(self, recomputes: bool) -> Self {
+        Self { recomputes, ..self }
     }
 
     /// What a cache needs to know: the width of the keys once every head has its own, blocks and heads.
@@ -124,8 +144,11 @@ impl Causal {
         };
         let (mut x, turn) = self.place(x, &starts, n_tokens)?;
         for (number, block) in self.blocks.iter().enumerate() {
-            let attended = attention(&block.looks(&x, &turn)?, prefixes.map(|all| &all[number]), arrangement)?;
-            x = block.finish(&x, &attended, shift)?;
+            let prefix = prefixes.map(|all| &all[number]);
+            x = match x.device().is_cpu() {
+                true => segments::run(block, &x, prefix, &turn, arrangement, shift, self.recomputes)?,
+                false => block.run(&x, prefix, &turn, arrangement, shift)?,
+            };
         }
         self.last.forward(&x)
     }
@@ -141,14 +164,19 @@ impl Causal {
     pub fn encode_prefixes(&self, x: &Tensor, n_tokens: usize) -> Result<Vec<Tensor>> {
         let n_prompts = x.dim(0)? / n_tokens;
         let (mut x, turn) = self.place(x, &vec![0; n_prompts], n_tokens)?;
-        let (arrangement, width) = (self.causal(n_tokens), self.params.heads().width());
+        let (arrangement, n_kept) = (self.causal(n_tokens), 2 * self.params.heads().width());
         let mut prefixes = Vec::with_capacity(self.blocks.len());
         for (number, block) in self.blocks.iter().enumerate() {
-            let qkv = block.looks(&x, &turn)?;
-            prefixes.push(qkv.narrow(1, width, 2 * width)?.reshape((n_prompts, n_tokens, 2 * width))?);
             // Only the keys and values of the last block are looked at, so its own output is not needed.
-            if number + 1 < self.blocks.len() {
-                x = block.finish(&x, &attention(&qkv, None, &arrangement)?, None)?;
+            let is_last = number + 1 == self.blocks.len();
+            let packed = match x.device().is_cpu() {
+                true => segments::run_prefix(block, &x, &turn, &arrangement, is_last, self.recomputes)?,
+                false => block.run_prefix(&x, &turn, &arrangement, is_last)?,
+            };
+            let n_left = packed.dim(1)? - n_kept;
+            prefixes.push(packed.narrow(1, n_left, n_kept)?.reshape((n_prompts, n_tokens, n_kept))?);
+            if !is_last {
+                x = packed.narrow(1, 0, n_left)?.contiguous()?;
             }
         }
         Ok(prefixes)

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::params::{CausalParams, NormKind};
+use super::tuning::Tuning;
 use crate::Result;
 use crate::language::kernels::layer_norm::layer_norm;
 use crate::language::kernels::root_mean_square::root_mean_square_norm;
@@ -17,13 +18,15 @@ pub(super) struct Norm {
 }
 
 impl Norm {
-    pub(super) fn new(parameters: &mut Parameters, name: &str, params: &CausalParams) -> Result<Self> {
-        let gain = parameters.tensor(&format!("{name}.gain"), &[params.width], Start::Ones)?;
+    pub(super) fn new(parameters: &mut Parameters, name: &str, params: &CausalParams, tuning: Tuning) -> Result<Self> {
+        parameters.fix(tuning != Tuning::Full);
+        let gain = parameters.tensor(&format!("{name}.gain"), &[params.width], Start::Ones);
         let bias = match params.norm {
-            NormKind::Layer => Some(parameters.tensor(&format!("{name}.bias"), &[params.width], Start::Zeros)?),
+            NormKind::Layer => Some(parameters.tensor(&format!("{name}.bias"), &[params.width], Start::Zeros)),
             NormKind::RootMeanSquare => None,
         };
-        Ok(Self { gain, bias, epsilon: params.epsilon })
+        parameters.fix(false);
+        Ok(Self { gain: gain?, bias: bias.transpose()?, epsilon: params.epsilon })
     }
 
     /// (n_rows, width) → the same.

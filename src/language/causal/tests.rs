@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use super::Causal;
 use super::params::{CausalParams, Family, NormKind};
 use super::rotary::{RotaryParams, Scaling};
+use super::tuning::Tuning;
 use crate::language::gradients::Gradients;
 use crate::language::kernels::activation::Activation;
 use crate::language::kernels::attention::Arrangement;
@@ -16,7 +17,7 @@ use crate::language::mask::Mask;
 use crate::language::parameters::Parameters;
 
 /// Between them, the four hold every choice.
-pub(super) fn families() -> [CausalParams; 4] {
+pub(crate) fn families() -> [CausalParams; 4] {
     let rotary = |n_turned| Some(RotaryParams { n_turned, theta: 100.0, scaling: Scaling::Linear { factor: 2.0 } });
     let neox = CausalParams {
         family: Family::GptNeox,
@@ -85,11 +86,30 @@ fn numbers(n: usize, first: f32) -> Vec<f32> {
     (0..n).map(|i| (first + i as f32 * 0.713).sin()).collect()
 }
 
+/// Adapters and thin matrices start as zeros on one side, so that the other would have no gradient.
+fn shake(parameters: &Parameters) {
+    for (name, variable) in &parameters.variables {
+        if name.contains(".adapter.") || name.contains(".lora.") {
+            let numbers = numbers(variable.elem_count(), name.len() as f32).into_iter().map(|value| 0.2 * value);
+            let numbers = Tensor::from_iter(numbers, &Device::Cpu).unwrap().reshape(variable.shape()).unwrap();
+            variable.set(&numbers).unwrap();
+        }
+    }
+}
+
 #[test]
 fn every_weight_and_every_embedded_token_has_the_gradient_of_finite_differences() {
-    for params in families() {
+    let [neox, llama, ..] = families();
+    let full = families().map(|params| (params, Tuning::Full));
+    let beside =
+        [(neox, Tuning::Lora { rank: 3 }), (llama, Tuning::Lora { rank: 2 }), (neox, Tuning::Adapters { width: 5 })];
+    for (params, tuning) in full.into_iter().chain(beside) {
         let mut parameters = Parameters::draw(1, 0, &Device::Cpu);
-        let model = Causal::new(&mut parameters, "language", params, true).unwrap();
+        let model = Causal::new(&mut parameters, "language", params, tuning, true).unwrap();
+        shake(&parameters);
+        let is_beside = |name: &str| name.contains(".adapter.") || name.contains(".lora.");
+        assert!(parameters.variables.iter().all(|(name, _)| is_beside(name) == (tuning != Tuning::Full)));
+        assert_eq!(parameters.fixed.is_empty(), tuning == Tuning::Full);
         let variable = |n: usize, first: f32| {
             candle_core::Var::from_tensor(&Tensor::from_vec(numbers(n * 12, first), (n, 12), &Device::Cpu).unwrap())
                 .unwrap()
@@ -97,20 +117,24 @@ fn every_weight_and_every_embedded_token_has_the_gradient_of_finite_differences(
         let (prompts, x) = (variable(6, 0.1), variable(12, 0.5));
         let weights = Tensor::from_vec(numbers(12 * 11, 0.9), (12, 11), &Device::Cpu).unwrap();
         let ids: Vec<u32> = (0..12).map(|i| i * 5 % 11).collect();
-        let loss = || {
+        let loss = |model: &Causal| {
             let x = (x.as_tensor() + model.embed(&ids).unwrap()).unwrap();
-            let logits = model.logits(&hidden(&model, &prompts, &x)).unwrap();
+            let logits = model.logits(&hidden(model, &prompts, &x)).unwrap();
             (logits * &weights).unwrap().sum_all().unwrap()
         };
-        let gradients = Gradients::of(&loss()).unwrap();
+        let gradients = Gradients::of(&loss(&model)).unwrap();
         let inputs = [("prompts".to_owned(), prompts.clone()), ("x".to_owned(), x.clone())];
+        let again = model.clone().recomputing(true);
+        let same = Gradients::of(&loss(&again)).unwrap();
         for (name, variable) in parameters.variables.iter().chain(&inputs) {
+            // The same operations on the same numbers: not a bit differs.
+            assert_eq!(gradients.get(variable), same.get(variable), "{:?}: {name}", params.family);
             let start = variable.as_tensor().copy().unwrap();
             let direction = Tensor::from_vec(numbers(start.elem_count(), 0.3), start.shape(), &Device::Cpu).unwrap();
             // Of four points, so that the error goes with the fourth power of the step.
             let at = |step: f64| {
                 variable.set(&(&start + (&direction * step).unwrap()).unwrap()).unwrap();
-                f64::from(loss().to_scalar::<f32>().unwrap())
+                f64::from(loss(&model).to_scalar::<f32>().unwrap())
             };
             let step = 4e-3;
             let slope = (8.0 * (at(step) - at(-step)) - (at(2.0 * step) - at(-2.0 * step))) / (12.0 * step);
@@ -133,7 +157,7 @@ fn every_weight_and_every_embedded_token_has_the_gradient_of_finite_differences(
 fn a_prefix_a_cache_and_a_whole_sequence_give_the_same() {
     for params in families() {
         let mut parameters = Parameters::draw(2, 0, &Device::Cpu);
-        let model = Causal::new(&mut parameters, "language", params, false).unwrap();
+        let model = Causal::new(&mut parameters, "language", params, Tuning::Full, false).unwrap();
         let tensor = |n: usize, first: f32| Tensor::from_vec(numbers(n * 12, first), (n, 12), &Device::Cpu).unwrap();
         let (prompts, x) = (tensor(6, 0.1), tensor(12, 0.5));
         let whole = values(&hidden(&model, &prompts, &x)).unwrap();
@@ -161,11 +185,29 @@ fn near(a: &[f32], b: &[f32]) {
 
 #[test]
 fn sequences_beyond_the_context_and_words_beyond_the_vocabulary_are_refused() {
-    let model = Causal::new(&mut Parameters::draw(1, 0, &Device::Cpu), "language", families()[0], false).unwrap();
+    let model =
+        Causal::new(&mut Parameters::draw(1, 0, &Device::Cpu), "language", families()[0], Tuning::Full, false).unwrap();
     let x = Tensor::zeros((21, 12), candle_core::DType::F32, &Device::Cpu).unwrap();
     let long = model.forward(&x, None, &model.causal(21), None).unwrap_err();
     assert!(long.is_mistake() && long.to_string().contains("at most 20"), "{long}");
     let unknown = model.embed(&[3, 11, 12]).unwrap_err();
     assert!(unknown.is_mistake() && unknown.to_string().contains("2 of 3"), "{unknown}");
     assert!(model.logits(&x).unwrap_err().to_string().contains("head"));
+}
+
+#[test]
+fn a_tuned_model_starts_as_the_one_that_it_was() {
+    let [params, ..] = families();
+    let x = Tensor::from_vec(numbers(4 * 12, 0.5), (4, 12), &Device::Cpu).unwrap();
+    let mut parameters = Parameters::draw(3, 0, &Device::Cpu);
+    let run = |model: Causal| values(&model.forward(&x, None, &model.causal(4), None).unwrap()).unwrap();
+    let full = run(Causal::new(&mut parameters, "language", params, Tuning::Full, false).unwrap());
+    for tuning in [Tuning::Lora { rank: 2 }, Tuning::Adapters { width: 3 }] {
+        let mut beside = Parameters::draw_beside(parameters.tensors(), 4, 0, &Device::Cpu);
+        assert_eq!(run(Causal::new(&mut beside, "language", params, tuning, false).unwrap()), full);
+        // Everything is kept for a file, and makes the same model again.
+        let mut taken = Parameters::take(beside.copies().unwrap(), &Device::Cpu);
+        assert_eq!(run(Causal::new(&mut taken, "language", params, tuning, false).unwrap()), full);
+    }
+    assert!(Tuning::Lora { rank: 0 }.check().is_err());
 }

@@ -1,5 +1,7 @@
 //! Fitting: the loss of a random minibatch.
 
+use std::collections::HashMap;
+
 use candle_core::{Device, Tensor};
 use ndarray::{Array2, ArrayView2};
 use rand::Rng;
@@ -48,10 +50,10 @@ impl CfmObjective {
         device: &Device,
     ) -> Result<Self> {
         params.check()?;
-        let reader = Reader::fit(embedding, conditions, template, params.reader(), seed)?;
+        let reader = Reader::fit(embedding, conditions, template, params.reader(), None, seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
-        let members = Members::draw(params.n_members, seed, device, network)?;
+        let members = Members::draw(params.n_members, seed, device, HashMap::new(), network)?;
         Ok(Self { params, reader, members, cells })
     }
 

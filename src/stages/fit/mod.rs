@@ -3,6 +3,7 @@
 mod every;
 mod params;
 mod choices;
+mod language;
 mod screen;
 mod checkpoint;
 mod train;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 pub use every::{Every, seconds};
+pub use language::Tune;
 pub use params::FitParams;
 
 use self::checkpoint::Checkpoint;
@@ -20,7 +22,7 @@ use self::screen::Screen;
 use self::validation::Validation;
 use crate::Result;
 use crate::conditions::prompt::Template;
-use crate::io::{atomic, digest, model_folder, pretrained_folder};
+use crate::io::{atomic, digest, model_folder};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
 use crate::models::method::{Begun, FittedMethod, Fitting, Makes};
@@ -53,9 +55,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let template = Template::parse(&prompt, covariates)?;
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
-    let choices = params.choices()?;
-    let pretrained = params.pretrained.as_deref().map(pretrained_folder::read).transpose()?;
-    let (pretrained, pretrained_sha256) = pretrained.unzip();
+    let (choices, given, given_sha256) = params.given(&device, watcher)?;
     // First, so that counts that cannot be used are told before hours of training.
     let gene_decoder = match choices.makes() {
         Makes::Counts => None,
@@ -70,8 +70,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let (gene_decoder, n_decoder_cells) = gene_decoder.unzip();
 
     let n_cells = screen.conditions.len();
-    let begun = choices.begin(&screen.training_data(), template, pretrained.as_ref(), params.seed, &device)?;
-    drop(pretrained);
+    let begun = choices.begin(&screen.training_data(), template, given, params.seed, &device)?;
     // The method has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let input_sha256 = digest::sha256(&params.input)?;
@@ -84,7 +83,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         Begun::Training(fitting) => {
             tell(fitting.choice(), watcher);
             fitting.origin().iter().for_each(|origin| watcher.say(origin));
-            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &pretrained_sha256))?;
+            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &given_sha256))?;
             train_to_the_end(params, &*fitting, n_cells, screen.validation.take(), &checkpoint, watcher)?
         }
     };
@@ -97,7 +96,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         history: fitted.history,
         provenance: json!({
             "input_sha256": input_sha256,
-            "pretrained_sha256": pretrained_sha256,
+            "pretrained_sha256": given_sha256,
             "seed": params.seed,
             "training": fitted.training,
             "best_step": fitted.best_step,

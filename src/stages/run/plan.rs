@@ -23,7 +23,8 @@ pub const SECTIONS: [&str; 7] = ["simulate", "preprocess", "benchmark", "fit", "
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 3] = [("preprocess", "split"), ("fit", "pretrained"), ("benchmark", "splits")];
+pub const PATH_KEYS: [(&str, &str); 4] =
+    [("preprocess", "split"), ("fit", "pretrained"), ("fit", "language_model"), ("benchmark", "splits")];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +133,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     params.check()?;
     let mut inputs = vec![("prepared screen", layout.prepared.clone())];
     inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
+    inputs.extend(params.language_model.clone().map(|path| ("language model", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)

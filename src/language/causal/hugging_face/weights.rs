@@ -55,17 +55,13 @@ pub fn convert(
             hint: format!("{more}{HINT}"),
         });
     }
-    if params.tied {
-        if let (Some(head), Some(embedding)) =
-            (tensors.remove(own_head), found(&entries[0].parts[0].0, &tensors).and_then(|name| tensors.get(&name)))
-        {
-            if values(&head)? != values(embedding)? {
-                return invalid(
-                    place,
-                    format!("`{own_head}` differs from the embedding, and config.json says that they are one"),
-                );
-            }
-        }
+    let second = if params.tied { tensors.remove(own_head) } else { None };
+    let embedding = found(&entries[0].parts[0].0, &tensors).and_then(|name| tensors.get(&name));
+    if let (Some(head), Some(embedding)) = (second, embedding)
+        && values(&head)? != values(embedding)?
+    {
+        let reason = format!("`{own_head}` differs from the embedding, and config.json says that they are one");
+        return invalid(place, reason);
     }
     let mut ours = HashMap::new();
     for entry in &entries {
