@@ -18,7 +18,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use scflow::cells::SparseMatrix;
 use scflow::conditions::Condition;
-use scflow::conditions::prompt::Template;
+use scflow::conditions::prompt::Phrasing;
 use scflow::embedding::pca::Pca;
 use scflow::flow::Coupling;
 use scflow::io::h5ad;
@@ -193,10 +193,24 @@ impl Screen {
 
     /// Control cells moved by closed forms, and the two halves of the real cells.
     fn references(&self) {
-        let additive =
-            Guide::fit(self.embedding.view(), &self.conditions, Centre::Additive, Coordinates::Scaled, 0).unwrap();
-        let interaction =
-            Guide::fit(self.embedding.view(), &self.conditions, Centre::Interaction, Coordinates::Scaled, 0).unwrap();
+        let additive = Guide::fit(
+            self.embedding.view(),
+            &self.conditions,
+            Centre::Additive,
+            Coordinates::Scaled,
+            &Default::default(),
+            0,
+        )
+        .unwrap();
+        let interaction = Guide::fit(
+            self.embedding.view(),
+            &self.conditions,
+            Centre::Interaction,
+            Coordinates::Scaled,
+            &Default::default(),
+            0,
+        )
+        .unwrap();
         for (condition, real) in &self.held_out {
             let controls = self.controls(condition);
             let own = controls.mean_axis(Axis(0)).unwrap();
@@ -214,7 +228,7 @@ impl Screen {
     }
 
     fn run(&self, setting: &Setting, seed: u64, budget: f64) {
-        let template = Template::parse(&Template::plain(&self.covariates), &self.covariates).unwrap();
+        let phrasing = Phrasing::new(&[], &self.covariates, Default::default()).unwrap();
         let params = FitParams { seed, ..setting.params.clone() };
         let choices = params.choices().unwrap();
         let data = TrainingData {
@@ -225,7 +239,7 @@ impl Screen {
             pca: &self.pca,
             target_sum: self.target_sum,
         };
-        let Begun::Training(fitting) = choices.begin(&data, template, Given::Nothing, seed, &Device::Cpu).unwrap()
+        let Begun::Training(fitting) = choices.begin(&data, phrasing, Given::Nothing, seed, &Device::Cpu).unwrap()
         else {
             panic!("a closed form is not trained; it stands among the references")
         };

@@ -13,7 +13,7 @@ use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use scflow::conditions::prompt::Template;
+use scflow::conditions::prompt::Phrasing;
 use scflow::conditions::{Condition, Perturbation};
 use scflow::language::transformer::TransformerParams;
 use scflow::models::calmflow::{CalmFlowObjective, CalmFlowParams, DecoderKind};
@@ -48,8 +48,8 @@ fn objective(params: CalmFlowParams) -> CalmFlowObjective {
         .map(|cell| Condition::new(Perturbation::parse(&label(cell / CELLS_EACH), "control").unwrap(), BTreeMap::new()))
         .collect();
     let points = Array2::from_shape_simple_fn((conditions.len(), N_DIMS), || StandardNormal.sample(&mut rng));
-    let template = Template::parse("a cell with {perturbation}", &[]).unwrap();
-    CalmFlowObjective::new(points.view(), &conditions, template, params, None, 0, &Device::Cpu).unwrap()
+    let phrasing = Phrasing::new(&["a cell with {perturbation}".into()], &[], Default::default()).unwrap();
+    CalmFlowObjective::new(points.view(), &conditions, phrasing, params, None, 0, &Device::Cpu).unwrap()
 }
 
 /// Seconds of the fastest of several rounds of `n_steps` training steps, per step.

@@ -1,5 +1,6 @@
 //! Parses the command line, runs the verb, prints what went wrong, and sets the exit status.
 
+use std::ffi::{c_int, c_long};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,17 @@ use scflow::cli::Cli;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+unsafe extern "C" {
+    /// Sets an option of the allocator (`mimalloc.h` of version 3).
+    fn mi_option_set(option: c_int, value: c_long);
+}
+
+/// `mi_option_purge_delay`: milliseconds after which free memory goes back to the system, −1 for never.
+const PURGE_DELAY: c_int = 15;
+
 fn main() -> ExitCode {
+    // Blocks of a file and minibatches come again and again in the same sizes. SAFETY: the option takes any number.
+    unsafe { mi_option_set(PURGE_DELAY, -1) };
     let Err(error) = Cli::parse().run() else { return ExitCode::SUCCESS };
     let place = error.chain().position(|cause| cause.is::<Error>());
     // Our own errors already say what is behind them.

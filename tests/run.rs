@@ -246,3 +246,25 @@ fn a_benchmark_takes_the_place_of_the_other_stages_and_its_settings_run_again() 
         assert!(status == 2 && !path.join("bad").exists(), "{part}: {said}");
     }
 }
+
+#[test]
+fn a_section_split_chooses_what_is_held_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let split = "[split]\nscheme = \"leave-combination-out\"\nfraction = 0.4\n\n[fit]\nmethod = \"additive-shift\"";
+    let both = CONFIG.replace("[fit]\nsteps = 5\nwidth = 16\nlayers = 1\nheads = 2", split);
+    std::fs::write(path.join("run.toml"), &both).unwrap();
+    let (status, _, said) = run(path, &[]);
+    assert!(status == 2 && said.contains("beside holdout"), "{said}");
+    std::fs::write(path.join("run.toml"), both.replace("holdout = [\"drug A + drug B\"]\n", "")).unwrap();
+    let (status, _, said) = run(path, &[]);
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(ran(&said), ["simulate", "split", "preprocess", "fit", "predict", "evaluate", "report"], "{said}");
+    assert!(said.contains("combo_seen2: 1 conditions") && path.join("results/0-split.csv").is_file(), "{said}");
+    let resolved = path.join("results/config.toml");
+    std::fs::copy(&resolved, path.join("run.toml")).unwrap();
+    let (status, _, said) = run(path, &["--output", "elsewhere"]);
+    assert!(status == 0 && ran(&said).contains(&"split"), "{said}");
+    let (status, _, said) = run(path, &["--set", "split.seed=3"]);
+    assert!(status == 0 && ran(&said).contains(&"split"), "{said}");
+}

@@ -23,6 +23,8 @@ done
 echo "anndata, scanpy: what they read is what they read after an import"
 "$python_home/bin/python" tests/python/round_trip.py "$scflow"
 "$python_home/bin/python" tests/python/tenx.py "$scflow"
+echo "tokenizers: the tokens that the model read"
+"$python_home/bin/python" tests/python/tokenizer.py "$results/2-model" "$results/3-predicted.h5ad"
 echo "cell-eval: its own numbers for the same cells"
 # As many cells as there are real ones, so that tests of genes see all cells on both sides, as cell-eval's do.
 asked=(--holdout --cells 5000 --at-most-comparable --seed 1 --quiet)

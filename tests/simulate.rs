@@ -116,6 +116,7 @@ const SMALLEST: ScreenDesign = ScreenDesign {
     genes: 100,
     singles: 2,
     pairs: 1,
+    pathways: None,
     cell_types: 1,
     batches: 1,
     interactions: Interactions::Hidden,

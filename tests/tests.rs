@@ -3,6 +3,7 @@
 
 mod data;
 mod simulate;
+mod split;
 mod import;
 mod inspect;
 mod metrics;

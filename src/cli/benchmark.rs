@@ -34,6 +34,10 @@ pub struct Arguments {
     /// Methods, with commas between them [default: all].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "METHOD,…")]
     methods: Vec<MethodName>,
+    /// Table with the columns name and text that says what components are, for the methods that read it; components that training
+    /// does not have are then predicted from it.
+    #[arg(long, value_name = "FILE.csv")]
+    descriptions: Option<PathBuf>,
     /// Fits of each method, with seeds of their own.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
@@ -80,6 +84,7 @@ impl Arguments {
             folds: self.folds,
             output: self.output,
             methods: if methods.is_empty() { own.methods } else { methods },
+            descriptions: self.descriptions,
             seeds: self.seeds,
             first_seed: self.first_seed,
             steps: self.steps,

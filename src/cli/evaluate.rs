@@ -49,6 +49,10 @@ impl Arguments {
             shared.say(format!("held out but not predicted: {}", left.as_str().unwrap_or_default()));
         }
         writeln!(std::io::stdout(), "{}", summary::table(&scores.rows))?;
+        let strata = summary::rows_by_stratum(&scores.rows);
+        for (stratum, rows) in strata.iter().filter(|_| strata.len() > 1) {
+            writeln!(std::io::stdout(), "\n{stratum}\n{}", summary::table(rows))?;
+        }
         if !params.allow_missing {
             require_complete(&scores)?;
         }

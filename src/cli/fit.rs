@@ -48,9 +48,17 @@ pub struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Model")]
 struct Choices {
-    /// Prompt with {perturbation} and covariates in braces, such as "Generate a {cell_type} cell with {perturbation}".
-    #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
+    /// Prompt with {perturbation} and covariates in braces, such as "Generate a {cell_type} cell with {perturbation}"; repeated,
+    /// each step draws one, and predictions are asked for in the first.
+    #[arg(long = "prompt", value_name = "TEXT")]
+    prompts: Vec<String>,
+    /// Table with the columns name and text that says what components are: in prompts it follows their names, or stands at
+    /// {descriptions}; of components that were never seen it tells the effect (predict --allow-unseen).
+    #[arg(long, value_name = "FILE.csv")]
+    descriptions: Option<PathBuf>,
+    /// Let components of the screen have no description.
+    #[arg(long, requires = "descriptions")]
+    descriptions_partial: bool,
     /// What cells are measured from; an estimate is also told to the network.
     #[arg(long, value_enum, default_value_t = CentreOn::Interaction)]
     centre: CentreOn,
@@ -237,7 +245,9 @@ impl Arguments {
             steps: self.steps,
             budget_seconds: self.budget,
             seed: self.seed,
-            prompt: choices.prompt,
+            prompts: choices.prompts,
+            descriptions: choices.descriptions,
+            descriptions_partial: choices.descriptions_partial,
             prompt_use: calmflow.prompt_use.map(Into::into),
             centre: choices.centre.into(),
             coordinates: choices.coordinates.map(Into::into),

@@ -7,6 +7,7 @@ mod interrupt;
 mod simulate;
 mod import;
 mod inspect;
+mod split;
 mod preprocess;
 mod fit;
 mod fit_names;
@@ -36,6 +37,8 @@ enum Verb {
     Import(import::Arguments),
     /// Tell what is in a file and what to type next.
     Inspect(inspect::Arguments),
+    /// Choose conditions to hold out: a table for `preprocess --split`.
+    Split(split::Arguments),
     /// Filter, normalise, choose variable genes and embed, fitted on training cells only.
     Preprocess(preprocess::Arguments),
     /// Fit a model to the training cells of a prepared screen.
@@ -66,6 +69,7 @@ impl Cli {
             Verb::Simulate(arguments) => arguments.run(shared),
             Verb::Import(arguments) => arguments.run(shared),
             Verb::Inspect(arguments) => arguments.run(shared),
+            Verb::Split(arguments) => arguments.run(shared),
             Verb::Preprocess(arguments) => arguments.run(shared),
             Verb::Fit(arguments) => arguments.run(shared),
             Verb::Predict(arguments) => arguments.run(shared),

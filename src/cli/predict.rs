@@ -24,6 +24,12 @@ pub struct Arguments {
     /// Covariate such as cell_type="B cell"; without it, every value that the model knows.
     #[arg(long = "covariate", value_name = "COLUMN=VALUE")]
     covariates: Vec<String>,
+    /// Make cells of components that no training cell had, from their descriptions.
+    #[arg(long)]
+    allow_unseen: bool,
+    /// Table with the columns name and text: descriptions beside those that the model was fitted with.
+    #[arg(long, value_name = "FILE.csv")]
+    descriptions: Option<PathBuf>,
     /// Cells per condition.
     #[arg(long, value_name = "N", default_value_t = 500)]
     cells: usize,
@@ -88,6 +94,8 @@ impl Arguments {
             perturbations: self.perturbations,
             covariates: self.covariates,
             held_out: self.held_out,
+            allow_unseen: self.allow_unseen,
+            descriptions: self.descriptions,
             cells: self.cells,
             at_most_comparable: self.at_most_comparable,
             temperature: self.temperature,

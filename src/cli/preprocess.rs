@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::preprocess::normalize::TargetSum;
 use crate::preprocess::variable_genes::Flavor;
 use crate::stages::preprocess::{PreprocessParams, preprocess};
+use crate::stages::split::describe;
 
 /// The flags of `scflow preprocess`.
 #[derive(Debug, clap::Args)]
@@ -202,6 +203,9 @@ impl Arguments {
             100.0 * summary.variance_ratio,
             summary.n_variable_genes,
         ));
+        if !summary.strata.is_empty() {
+            shared.say(format!("held out: {}", describe(&summary.strata)));
+        }
         let seconds: Vec<String> = summary.seconds.iter().map(|(step, took)| format!("{step} {took:.2}")).collect();
         shared.say(format!("seconds: {}", seconds.join(", ")));
         shared.say(format!("wrote {}", params.output.display()));

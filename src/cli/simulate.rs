@@ -23,6 +23,12 @@ pub struct Arguments {
     /// Number of pairs of perturbations; all pairs if absent.
     #[arg(long, value_name = "N")]
     pairs: Option<usize>,
+    /// Number of pathways that perturbations target [default: half of --singles, up to 6].
+    #[arg(long, value_name = "N")]
+    pathways: Option<usize>,
+    /// Table for what the perturbations are in words: class, pathways, strength; for fit --descriptions.
+    #[arg(long, value_name = "OUT.csv")]
+    descriptions: Option<PathBuf>,
     /// Number of cell types.
     #[arg(long, value_name = "N", default_value_t = 5)]
     cell_types: usize,
@@ -57,6 +63,8 @@ impl Arguments {
             genes: self.genes,
             singles: self.singles,
             pairs: self.pairs,
+            pathways: self.pathways,
+            descriptions: self.descriptions,
             cell_types: self.cell_types,
             batches: self.batches,
             interactions: match self.interactions {

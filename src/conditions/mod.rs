@@ -2,7 +2,9 @@
 
 mod perturbation;
 mod quotes;
+pub mod descriptions;
 pub mod prompt;
+pub mod status;
 pub mod tokenizer;
 
 use std::collections::BTreeMap;

@@ -1,21 +1,43 @@
 //! SHA-256 of files and folders, in hexadecimal.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
+
+/// Bytes that are read at a time.
+const PIECE: usize = 1 << 18;
 
 /// The digest of a file's bytes.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn sha256(path: &Path) -> Result<String> {
+    Ok(sha256_unless(path, &AtomicBool::new(false))?.unwrap_or_default())
+}
+
+/// The same, or nothing where it is given up for being told to `stop`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn sha256_unless(path: &Path, stop: &AtomicBool) -> Result<Option<String>> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let mut hasher = Sha256::new();
-    std::io::copy(&mut File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
-    Ok(hexadecimal(hasher))
+    let mut file = File::open(path).map_err(io)?;
+    let mut piece = vec![0; PIECE];
+    while !stop.load(Ordering::Relaxed) {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(Some(hexadecimal(hasher))),
+            Ok(n) => hasher.update(&piece[..n]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(io(error)),
+        }
+    }
+    Ok(None)
 }
 
 /// The digest of bytes.
@@ -67,6 +89,7 @@ mod tests {
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, B.1
         assert_eq!((sha256(&path).unwrap().as_str(), any(&path).unwrap().as_str()), (known, known));
         assert_eq!(of_bytes(b"abc"), known);
+        assert_eq!(sha256_unless(&path, &AtomicBool::new(true)).unwrap(), None);
         let first = any(folder.path()).unwrap();
         assert_eq!(first, any(folder.path()).unwrap());
         std::fs::rename(&path, folder.path().join("b")).unwrap();

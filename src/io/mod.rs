@@ -13,6 +13,7 @@ pub mod score_tables;
 pub mod score_folder;
 pub mod benchmark_folder;
 pub mod split_table;
+pub mod description_table;
 pub mod model_folder;
 pub mod pretrained_folder;
 pub mod language_folder;

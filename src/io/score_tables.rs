@@ -31,6 +31,7 @@ pub fn score_columns(rows: &[ScoreRow]) -> Vec<(String, Series)> {
         columns.push((covariate.clone(), texts(&value)));
     }
     columns.push(("status".to_owned(), texts(&|row| row.status.clone())));
+    columns.push(("stratum".to_owned(), texts(&|row| row.stratum.clone())));
     columns.push(("n_real".to_owned(), Series::Counts(rows.iter().map(|row| row.n_real as u64).collect())));
     columns.push(("n_generated".to_owned(), Series::Counts(rows.iter().map(|row| row.n_generated as u64).collect())));
     columns.push(("n_compared".to_owned(), Series::Counts(rows.iter().map(|row| row.n_compared as u64).collect())));

@@ -20,8 +20,8 @@ pub const HELD_OUT: &str = "held_out";
 /// The mean of a metric over the conditions of a stratum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// `held_out`, all conditions that were not in training, or one status: `unseen_combination` (all components seen),
-    /// `1_of_2_seen`, `0_of_2_seen`, `seen`, …
+    /// `held_out`, all conditions that were not in training, or one stratum: `combo_seen2`, `combo_seen1`, `combo_seen0`,
+    /// `unseen_single`, `unseen_covariate`, `train`, … ([`crate::conditions::status::Status::stratum`]).
     pub stratum: String,
     /// The method.
     pub method: String,
@@ -53,10 +53,10 @@ pub fn intervals(rows: &[ScoreRow], seed: u64) -> Vec<Interval> {
 
 /// The same with differences to the method `rival`.
 pub fn intervals_against(rows: &[ScoreRow], rival: &str, seed: u64) -> Vec<Interval> {
-    let mut strata: Vec<&str> = rows.iter().map(|row| row.status.as_str()).collect();
+    let mut strata: Vec<&str> = rows.iter().map(|row| row.stratum.as_str()).collect();
     strata.sort_unstable();
     strata.dedup();
-    if strata.iter().any(|status| *status != "seen") {
+    if rows.iter().any(|row| row.status != "seen") {
         strata.insert(0, HELD_OUT);
     }
     let mut methods: Vec<&str> = Vec::new();
@@ -96,7 +96,7 @@ type Key<'a> = (&'a str, &'a BTreeMap<String, String>);
 /// The values of one method's metric over the conditions of a stratum, in the order of the conditions.
 fn values<'a>(rows: &'a [ScoreRow], stratum: &str, method: &str, metric: &str) -> BTreeMap<Key<'a>, f64> {
     let inside = |row: &&ScoreRow| {
-        row.method == method && (row.status == stratum || stratum == HELD_OUT && row.status != "seen")
+        row.method == method && (row.stratum == stratum || stratum == HELD_OUT && row.status != "seen")
     };
     let value = |row: &'a ScoreRow| Some(((row.perturbation.as_str(), &row.covariates), *row.values.get(metric)?));
     rows.iter().filter(inside).filter_map(value).collect()
@@ -140,11 +140,12 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn row(method: &str, perturbation: &str, status: &str, value: f64) -> ScoreRow {
+    fn row(method: &str, perturbation: &str, stratum: &str, value: f64) -> ScoreRow {
         ScoreRow {
             method: method.into(),
             perturbation: perturbation.into(),
-            status: status.into(),
+            status: if stratum == "train" { "seen" } else { "unseen" }.into(),
+            stratum: stratum.into(),
             values: BTreeMap::from([("edist_l2".to_owned(), value)]),
             ..ScoreRow::default()
         }
@@ -153,15 +154,15 @@ mod tests {
     #[test]
     fn strata_have_their_own_means_and_differences_are_paired_by_condition() {
         let mut rows: Vec<ScoreRow> = Vec::new();
-        for (name, status, model, additive) in [
-            ("A+B", "unseen_combination", 1.0, 2.0),
-            ("A+C", "unseen_combination", 3.0, 5.0),
-            ("A+D", "1_of_2_seen", 8.0, 4.0),
-            ("A", "seen", 100.0, 100.0),
+        for (name, stratum, model, additive) in [
+            ("A+B", "combo_seen2", 1.0, 2.0),
+            ("A+C", "combo_seen2", 3.0, 5.0),
+            ("A+D", "combo_seen1", 8.0, 4.0),
+            ("A", "train", 100.0, 100.0),
         ] {
-            rows.extend([row("model", name, status, model), row("additive", name, status, additive)]);
+            rows.extend([row("model", name, stratum, model), row("additive", name, stratum, additive)]);
         }
-        rows.push(row("model", "B+C", "unseen_combination", 2.0));
+        rows.push(row("model", "B+C", "combo_seen2", 2.0));
         let found = intervals(&rows, 1);
         let of = |stratum: &str, method: &str| {
             found.iter().find(|other| other.stratum == stratum && other.method == method).unwrap().clone()
@@ -172,8 +173,8 @@ mod tests {
         assert_eq!((difference.n, difference.mean), (3, 1.0 / 3.0));
         let [low, high] = difference.interval.unwrap();
         assert!((-2.0..1.0 / 3.0).contains(&low) && high > 1.0 / 3.0 && high <= 4.0, "{low} {high}");
-        assert_eq!((of("1_of_2_seen", "model").mean.mean, of("1_of_2_seen", "model").mean.interval), (8.0, None));
-        assert_eq!(of("unseen_combination", "additive").less_additive, None);
+        assert_eq!((of("combo_seen1", "model").mean.mean, of("combo_seen1", "model").mean.interval), (8.0, None));
+        assert_eq!(of("combo_seen2", "additive").less_additive, None);
         assert_eq!(intervals(&rows, 1), found);
     }
 

@@ -11,9 +11,11 @@ use super::scores::{Definition, ScoreRow, definitions};
 /// The metric by which methods are put in order.
 pub const FIRST: &str = "edist_l2";
 /// The metrics that the field looks at first; with [`FIRST`] at their head.
-const LEADING: [&str; 5] = [FIRST, "mmd2_rbf_median", "w2_exact", "std_ratio", "pearson_delta"];
+pub const LEADING: [&str; 5] = [FIRST, "mmd2_rbf_median", "w2_exact", "std_ratio", "pearson_delta"];
 /// Half of the real cells against the other half: the ceiling, not a competitor.
 pub const CEILING: &str = "split_half";
+/// The status of a condition that has another one in another split.
+const SEVERAL: &str = "several";
 
 /// One method of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ pub fn metrics() -> Vec<&'static Definition> {
 
 /// The means over seeds and then over splits: one row per method and condition. A condition that several splits hold out
 /// counts once; a method without a value in one of them has none, as its mean would be over other models than that of the rest.
-/// Where a condition is nearer to training in one split than in another, its status is `several`.
+/// Where a condition is nearer to training in one split than in another, its status is `several`, and its stratum likewise.
 pub fn over_seeds(rows: &[SeedRow]) -> Vec<ScoreRow> {
     type Key<'a> = (&'a str, &'a BTreeMap<String, String>);
     fn key(row: &ScoreRow) -> Key<'_> {
@@ -75,7 +77,10 @@ pub fn over_seeds(rows: &[SeedRow]) -> Vec<ScoreRow> {
             order.len() - 1
         });
         if order[place].status != row.status {
-            order[place].status = "several".into();
+            order[place].status = SEVERAL.into();
+        }
+        if order[place].stratum != row.stratum {
+            order[place].stratum = SEVERAL.into();
         }
         for (metric, value) in &row.values {
             let sum = sums[place].entry(metric).or_default().entry(split).or_default();

@@ -19,6 +19,8 @@ pub struct Predicted {
     pub conditions: Vec<Condition>,
     /// How far each cell's condition is from training.
     pub statuses: Vec<String>,
+    /// The stratum of each cell's condition.
+    pub strata: Vec<String>,
     /// The name of the method that generated them.
     pub method: String,
     /// The history of the fit: column → values.
@@ -59,7 +61,8 @@ impl Predicted {
         }
         let conditions = prepared::conditions(&cells.obs, &truth.settings.covariates)?;
         let statuses = cells.obs.texts("obs", "status")?;
-        Ok(Self { x: cells.x, embedding, conditions, statuses, method, history })
+        let strata = cells.obs.texts("obs", "stratum")?;
+        Ok(Self { x: cells.x, embedding, conditions, statuses, strata, method, history })
     }
 
     /// The cells of each condition.

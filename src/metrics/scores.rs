@@ -28,8 +28,12 @@ pub struct ScoreRow {
     pub perturbation: String,
     /// The covariates: column → value.
     pub covariates: BTreeMap<String, String>,
-    /// `seen`, `unseen_combination`, or `k_of_n_seen`.
+    /// How far the condition is from training: `seen`, `unseen_combination`, `1_of_2_seen`, …
+    /// ([`Status`](crate::conditions::status::Status)).
     pub status: String,
+    /// Its stratum: `train`, `combo_seen2`, `unseen_single`, … ([`crate::conditions::status::Status::stratum`]).
+    #[serde(default)]
+    pub stratum: String,
     /// Number of real cells.
     pub n_real: usize,
     /// Number of cells that the method offered.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::scores::{ScoreRow, definitions};
 
+/// A method, the number of its conditions with at least one value, and metric → mean.
+pub type MethodMeans = (String, usize, BTreeMap<String, f64>);
+
 /// Method, number of its conditions with at least one value, and the mean of every metric over the conditions where it
 /// has a value; methods in the order of their first rows.
-pub fn by_method(rows: &[ScoreRow]) -> Vec<(String, usize, BTreeMap<String, f64>)> {
+pub fn by_method(rows: &[ScoreRow]) -> Vec<MethodMeans> {
     let mut methods: Vec<&str> = Vec::new();
     for row in rows {
         if !methods.contains(&row.method.as_str()) {
@@ -27,7 +30,14 @@ pub fn by_method(rows: &[ScoreRow]) -> Vec<(String, usize, BTreeMap<String, f64>
     methods.into_iter().map(summarise).collect()
 }
 
-/// The same as text in columns, one line per method: the metrics of the first table.
+/// The rows of each stratum.
+pub fn rows_by_stratum(rows: &[ScoreRow]) -> BTreeMap<String, Vec<ScoreRow>> {
+    let mut strata = BTreeMap::<String, Vec<ScoreRow>>::new();
+    rows.iter().for_each(|row| strata.entry(row.stratum.clone()).or_default().push(row.clone()));
+    strata
+}
+
+/// The same as [`by_method`] as text in columns, one line per method: the metrics of the first table.
 pub fn table(rows: &[ScoreRow]) -> String {
     let mut text = format!("{:<16}{:>11}", "method", "conditions");
     let shown = || definitions().iter().filter(|metric| metric.main);

@@ -55,7 +55,7 @@ impl FittedModel {
     /// # Errors
     /// [`Error::UnknownName`] if a component or the covariates never occurred in training; those of the gene decoder.
     pub fn generate(&self, condition: &Condition, n_cells: usize, draws: Draws, seed: u64) -> Result<Generated> {
-        self.known.require_components(&condition.perturbation)?;
+        self.known.require_components(&condition.perturbation, self.method.descriptions())?;
         let seed = condition_seed(condition, seed);
         let sizes = self.known.library_sizes.iter().find(|(covariates, _)| *covariates == condition.covariates);
         let (_, sizes) = sizes.ok_or_else(|| Error::UnknownName {

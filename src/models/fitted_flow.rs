@@ -6,14 +6,16 @@ use candle_core::Tensor;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::method::{Asked, Draws, FittedMethod, Made};
+use super::described::Strength;
+use super::method::{Asked, DESCRIPTIONS, Draws, FittedMethod, Made, refuse_undescribed};
 use super::reader::Reader;
 use super::record::Record;
 use super::reference::Choice;
 use super::source::ControlCells;
 use crate::Result;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Template;
+use crate::conditions::descriptions::Descriptions;
+use crate::conditions::prompt::Phrasing;
 use crate::conditions::tokenizer::Tokenizer;
 
 /// The weights of the network.
@@ -22,7 +24,7 @@ pub const WEIGHTS: &str = "weights.safetensors";
 const GUIDE: &str = "guide.json";
 /// The words.
 const TOKENIZER: &str = "tokenizer.json";
-/// The sentence.
+/// How conditions are put into words.
 const PROMPT: &str = "prompt.json";
 /// The control cells that flows start from, where they do.
 const CONTROLS: &str = "control_cells.safetensors";
@@ -42,6 +44,9 @@ pub trait FittedFlow: Send + Sync {
 
     /// What it reads of conditions.
     fn reader(&self) -> &Reader;
+
+    /// The same, to be told of more.
+    fn reader_mut(&mut self) -> &mut Reader;
 
     /// Its weights.
     fn tensors(&self) -> &HashMap<String, Tensor>;
@@ -70,7 +75,33 @@ impl<F: FittedFlow> FittedMethod for F {
     }
 
     fn prompt(&self) -> Option<&str> {
-        Some(self.reader().template.text())
+        Some(self.reader().phrasing.first())
+    }
+
+    fn told(&self, condition: &Condition) -> Result<Option<(String, Vec<u32>)>> {
+        let prompt = self.reader().phrasing.prompt(condition);
+        let tokens = self.reader().tokenizer.encode(&prompt)?;
+        Ok(Some((prompt, tokens)))
+    }
+
+    fn strength(&self) -> Option<&Strength> {
+        self.reader().guide.strength()
+    }
+
+    fn check_unseen(&self) -> Result<()> {
+        match self.reader().phrasing.descriptions().is_empty() {
+            true => refuse_undescribed(FittedFlow::name(self)),
+            false => Ok(()),
+        }
+    }
+
+    fn descriptions(&self) -> Option<&Descriptions> {
+        Some(self.reader().phrasing.descriptions())
+    }
+
+    fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        self.check_unseen()?;
+        self.reader_mut().describe(descriptions)
     }
 
     fn choice(&self) -> Option<&Choice> {
@@ -86,11 +117,11 @@ impl<F: FittedFlow> FittedMethod for F {
     }
 }
 
-/// The sentence in a file.
+/// The sentences in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Prompt {
-    template: String,
+    templates: Vec<String>,
     covariates: Vec<String>,
     n_tokens: usize,
 }
@@ -103,9 +134,16 @@ impl Reader {
     pub fn keep(&self, record: &mut Record) -> Result<()> {
         record.put(GUIDE, &self.guide)?;
         record.put_text(TOKENIZER, self.tokenizer.to_json()?);
-        let covariates = self.template.covariates().map(str::to_owned).collect();
-        let template = self.template.text().to_owned();
-        record.put(PROMPT, &Prompt { template, covariates, n_tokens: self.n_prompt_tokens })?;
+        let phrasing = &self.phrasing;
+        let prompt = Prompt {
+            templates: phrasing.templates(),
+            covariates: phrasing.covariates(),
+            n_tokens: self.n_prompt_tokens,
+        };
+        record.put(PROMPT, &prompt)?;
+        if !phrasing.descriptions().is_empty() {
+            record.put(DESCRIPTIONS, phrasing.descriptions())?;
+        }
         if let Some(controls) = &self.controls {
             record.put_arrays(CONTROLS, controls.to_arrays()?)?;
         }
@@ -119,6 +157,7 @@ impl Reader {
     pub fn take(record: &mut Record) -> Result<Self> {
         let guide: super::guide::Guide = record.take(GUIDE)?;
         let prompt: Prompt = record.take(PROMPT)?;
+        let descriptions = if record.has(DESCRIPTIONS) { record.take(DESCRIPTIONS)? } else { Descriptions::default() };
         let controls = match record.has(CONTROLS) {
             true => Some(ControlCells::from_arrays(record.take_arrays(CONTROLS)?, guide.n_dims())?),
             false => None,
@@ -127,7 +166,7 @@ impl Reader {
         Ok(Self {
             guide,
             tokenizer: Tokenizer::from_json(&record.take_text(TOKENIZER)?)?,
-            template: Template::parse(&prompt.template, &prompt.covariates)?,
+            phrasing: Phrasing::new(&prompt.templates, &prompt.covariates, descriptions)?,
             n_prompt_tokens: prompt.n_tokens,
             controls,
             evidence,

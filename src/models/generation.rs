@@ -169,7 +169,9 @@ mod tests {
     #[test]
     fn an_anchor_is_measured_once_for_all_blocks_of_a_condition() {
         let (points, conditions) = trial::cells();
-        let guide = Guide::fit(points.view(), &conditions, Centre::Additive, Coordinates::Scaled, 0).unwrap();
+        let guide =
+            Guide::fit(points.view(), &conditions, Centre::Additive, Coordinates::Scaled, &Default::default(), 0)
+                .unwrap();
         let (anchors, n_measured) = (Anchors::default(), std::cell::Cell::new(0));
         let ask = |text: &str, share: f32, solver| {
             let condition = trial::condition(text);

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::Spreads;
 use super::coordinates::{Coordinates, Standard};
+use super::described::{DescribedEffects, Strength};
 use super::lists::vector;
 use super::moments::{moments, second_moments};
 use super::reference::{Choice, Effects, Estimate, InteractionEffects};
 use crate::conditions::Condition;
+use crate::conditions::descriptions::Descriptions;
 use crate::{Error, Result};
 
 /// What cells are measured from.
@@ -46,6 +48,9 @@ pub struct Guide {
     effects: Effects,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     interactions: Option<InteractionEffects>,
+    /// What descriptions tell of components that no training cell had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    described: Option<DescribedEffects>,
     #[serde(with = "vector")]
     mean: Array1<f32>,
     #[serde(with = "vector")]
@@ -60,12 +65,14 @@ impl Guide {
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
     /// # Errors
-    /// Those of [`Effects::fit`] and [`InteractionEffects::fit`]; [`Error::TooFew`] with fewer than two cells.
+    /// Those of [`Effects::fit`], [`InteractionEffects::fit`] and, where something is described, [`DescribedEffects::fit`];
+    /// [`Error::TooFew`] with fewer than two cells.
     pub fn fit(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
         centre: Centre,
         coordinates: Coordinates,
+        descriptions: &Descriptions,
         seed: u64,
     ) -> Result<Self> {
         let n_cells = embedding.nrows();
@@ -81,9 +88,19 @@ impl Guide {
         let positive = |value: f64| if value > 0.0 { value as f32 } else { 1.0 };
         let (mean, spread) = moments(embedding);
         let (mean, spread) = (mean.mapv(|value| value as f32), spread.mapv(positive));
-        let interactions = match centre {
+        let mut interactions = match centre {
             Centre::Interaction => Some(InteractionEffects::fit(embedding, conditions, seed)?),
             Centre::None | Centre::Additive => None,
+        };
+        let described = match centre {
+            Centre::None => None,
+            _ if descriptions.is_empty() => None,
+            _ => {
+                let singles = interactions.as_ref().map_or_else(|| effects.singles(), InteractionEffects::singles);
+                let (described, told) = DescribedEffects::fit(descriptions, &singles)?;
+                interactions.iter_mut().for_each(|interactions| interactions.expect(&told));
+                Some(described)
+            }
         };
         let flat = Array2::<f64>::zeros((mean.len(), mean.len()));
         let standard = Standard::fit(Coordinates::Scaled, flat.view(), flat.view())?;
@@ -92,6 +109,7 @@ impl Guide {
             has_inputs: true,
             effects,
             interactions,
+            described,
             mean,
             spread,
             standard,
@@ -114,6 +132,7 @@ impl Guide {
             }
         }
         guide.standard = Standard::fit(coordinates, within.view(), around.view())?;
+        guide.describe(descriptions)?;
         Ok(guide)
     }
 
@@ -140,6 +159,26 @@ impl Guide {
     /// The rule of combination in use, where there is one.
     pub fn choice(&self) -> Option<&Choice> {
         self.interactions.as_ref().map(InteractionEffects::choice)
+    }
+
+    /// How strongly descriptions are trusted, where there are some.
+    pub fn strength(&self) -> Option<&Strength> {
+        self.described.as_ref().map(DescribedEffects::strength)
+    }
+
+    /// Takes descriptions: components that no training cell had get the effects that these tell. Does nothing in a guide
+    /// without estimates, or that was fitted without descriptions.
+    ///
+    /// # Errors
+    /// Those of [`DescribedEffects::effect`].
+    pub fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        let Some(described) = &self.described else { return Ok(()) };
+        for (component, text) in descriptions.iter() {
+            let effect = described.effect(text)?;
+            self.interactions.iter_mut().for_each(|interactions| interactions.introduce(component, &effect));
+            self.effects.introduce(component, effect);
+        }
+        Ok(())
     }
 
     /// How a condition is met in generation.
@@ -169,7 +208,7 @@ impl Guide {
 
     /// The ways in which a training condition is met in training. With [`Centre::Interaction`] these are all that
     /// prediction may meet: the condition unmeasured, measured with other covariates only, and as it is, so that a flow
-    /// learns how far to trust an estimate. Otherwise it is the one of [`Self::view`].
+    /// learns how far to trust an estimate; single perturbations also as their descriptions tell, where these are given. Otherwise it is the one of [`Self::view`].
     ///
     /// # Errors
     /// Those of [`Self::view`].
@@ -244,7 +283,9 @@ mod tests {
     fn cells_come_back_from_any_view() {
         let (cells, conditions) = screen();
         for centre in [Centre::None, Centre::Additive, Centre::Interaction] {
-            let guide = Guide::fit(cells.view(), &conditions, centre, Coordinates::Whitened, 0).unwrap();
+            let guide =
+                Guide::fit(cells.view(), &conditions, centre, Coordinates::Whitened, &Descriptions::default(), 0)
+                    .unwrap();
             let condition = condition("A+B | cell_type=y");
             for view in guide.training_views(&condition).unwrap().into_iter().chain([guide.view(&condition).unwrap()]) {
                 assert_eq!((view.centre.len(), view.inputs.len()), (3, guide.n_inputs()));
@@ -259,7 +300,15 @@ mod tests {
     #[test]
     fn with_interactions_a_condition_is_met_as_prediction_may_meet_it() {
         let (cells, conditions) = screen();
-        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, Coordinates::Whitened, 0).unwrap();
+        let guide = Guide::fit(
+            cells.view(),
+            &conditions,
+            Centre::Interaction,
+            Coordinates::Whitened,
+            &Descriptions::default(),
+            0,
+        )
+        .unwrap();
         let measured = |text: &str| -> Vec<[f32; 2]> {
             let views = guide.training_views(&condition(text)).unwrap();
             views.iter().map(|view| [view.inputs[9], view.inputs[10]]).collect()
@@ -274,7 +323,15 @@ mod tests {
     #[test]
     fn a_guide_without_its_interactions_is_refused() {
         let (cells, conditions) = screen();
-        let guide = Guide::fit(cells.view(), &conditions, Centre::Interaction, Coordinates::Whitened, 0).unwrap();
+        let guide = Guide::fit(
+            cells.view(),
+            &conditions,
+            Centre::Interaction,
+            Coordinates::Whitened,
+            &Descriptions::default(),
+            0,
+        )
+        .unwrap();
         let mut file = serde_json::to_value(&guide).unwrap();
         assert_eq!(serde_json::from_value::<Guide>(file.clone()).unwrap(), guide);
         file.as_object_mut().unwrap().remove("interactions");

@@ -1,4 +1,4 @@
-//! What a model knows of the screen that it was fitted to, and how far a condition is from it.
+//! What a model knows of the screen that it was fitted to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::nearest;
 use super::source::FEWEST_KEPT;
+use crate::conditions::descriptions::Descriptions;
+use crate::conditions::status::Measured;
 use crate::conditions::{Condition, Perturbation};
 use crate::prepared::Prepared;
 use crate::{Error, Result};
@@ -30,35 +32,6 @@ pub struct Known {
     pub validation: Vec<(Condition, usize)>,
     /// Library sizes of training cells per combination of covariates.
     pub library_sizes: Vec<(Covariates, Vec<f32>)>,
-}
-
-/// How far a condition is from the training conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// It is one of them.
-    Seen,
-    /// Every component was measured alone in training, this combination with these covariates was not measured.
-    UnseenCombination,
-    /// The single component was measured alone, but not with these covariates.
-    UnseenCovariates,
-    /// Some components were never measured alone in training.
-    Partly {
-        /// Components that were.
-        n_seen: usize,
-        /// Components in all.
-        n: usize,
-    },
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Seen => f.write_str("seen"),
-            Self::UnseenCombination => f.write_str("unseen_combination"),
-            Self::UnseenCovariates => f.write_str("unseen_covariates"),
-            Self::Partly { n_seen, n } => write!(f, "{n_seen}_of_{n}_seen"),
-        }
-    }
 }
 
 impl Known {
@@ -100,27 +73,22 @@ impl Known {
         components
     }
 
+    /// The components of conditions that do not occur in training.
+    pub fn unseen<'a>(&self, conditions: impl IntoIterator<Item = &'a Condition>) -> BTreeSet<&'a String> {
+        let known = self.components();
+        let components = conditions.into_iter().flat_map(|condition| condition.perturbation.components());
+        components.filter(|component| !known.contains(component)).collect()
+    }
+
     /// The combinations of covariates that have training control cells.
     pub fn covariates(&self) -> Vec<Covariates> {
         let controls = self.training.iter().filter(|(condition, _)| condition.perturbation.is_control());
         controls.map(|(condition, _)| condition.covariates.clone()).collect()
     }
 
-    /// How far a condition is from training.
-    pub fn status(&self, condition: &Condition) -> Status {
-        if self.training.iter().any(|(seen, _)| seen == condition) {
-            return Status::Seen;
-        }
-        let components = condition.perturbation.components();
-        let was_alone = |component: &String| {
-            self.training.iter().any(|(seen, _)| seen.perturbation.components() == std::slice::from_ref(component))
-        };
-        let n_seen = components.iter().filter(|component| was_alone(component)).count();
-        match components.len() {
-            n if n_seen < n => Status::Partly { n_seen, n },
-            n if n > 1 => Status::UnseenCombination,
-            _ => Status::UnseenCovariates,
-        }
+    /// What was measured in training: it tells how far a condition is from that.
+    pub fn measured(&self) -> Measured<'_> {
+        self.training.iter().map(|(condition, _)| condition).collect()
     }
 
     /// How many cells of a condition every method can make without taking a control cell twice, and no more than were
@@ -137,13 +105,16 @@ impl Known {
         of(&self.held_out, condition).map_or(n_controls, |n_held_out| n_controls.min(n_held_out))
     }
 
-    /// Fails if a component does not occur in training, with near names.
+    /// Fails if a component neither occurs in training nor is described, with near names.
     ///
     /// # Errors
     /// [`Error::UnknownName`].
-    pub fn require_components(&self, perturbation: &Perturbation) -> Result<()> {
+    pub fn require_components(&self, perturbation: &Perturbation, described: Option<&Descriptions>) -> Result<()> {
         let components = self.components();
-        match perturbation.components().iter().find(|component| !components.contains(component)) {
+        let is_known = |component: &String| {
+            components.contains(component) || described.is_some_and(|described| described.get(component).is_some())
+        };
+        match perturbation.components().iter().find(|component| !is_known(component)) {
             None => Ok(()),
             Some(unknown) => Err(Error::UnknownName {
                 what: "perturbation".into(),
@@ -197,17 +168,6 @@ mod tests {
     }
 
     #[test]
-    fn a_status_tells_how_far_a_condition_is_from_training() {
-        let status = |text: &str| known().status(&Condition::parse(text, "control").unwrap()).to_string();
-        assert_eq!(status("A | t=x"), "seen");
-        assert_eq!(status("C + A | t=x"), "seen");
-        assert_eq!(status("A + B | t=x"), "unseen_combination");
-        assert_eq!(status("A + C | t=y"), "1_of_2_seen");
-        assert_eq!(status("B | t=y"), "unseen_covariates");
-        assert_eq!(status("C | t=x"), "0_of_1_seen");
-    }
-
-    #[test]
     fn cells_to_compare_are_no_more_than_controls_and_than_held_out_cells() {
         let n = |text: &str, held_out: Option<usize>| {
             let condition = Condition::parse(text, "control").unwrap();
@@ -236,7 +196,7 @@ mod tests {
     #[test]
     fn unknown_components_are_refused() {
         let perturbation = Perturbation::parse("A+D", "control").unwrap();
-        let error = known().require_components(&perturbation).unwrap_err();
+        let error = known().require_components(&perturbation, None).unwrap_err();
         assert!(error.is_mistake() && error.to_string().contains("`D` is unknown to the model"), "{error}");
     }
 }

@@ -3,11 +3,13 @@
 use ndarray::Array2;
 use serde::Serialize;
 
+use super::described::Strength;
 use super::guide::Guide;
 use super::record::Record;
 use super::reference::Choice;
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
+use crate::conditions::descriptions::Descriptions;
 use crate::embedding::pca::Pca;
 use crate::error::refuse;
 use crate::flow::Solver;
@@ -92,6 +94,11 @@ pub trait Fitting: Objective {
         None
     }
 
+    /// How strongly it trusts descriptions of components, where it has some.
+    fn strength(&self) -> Option<&Strength> {
+        None
+    }
+
     /// What it starts from, in words, where it does not start from nothing.
     fn origin(&self) -> Option<String> {
         None
@@ -134,9 +141,48 @@ pub trait FittedMethod: Send + Sync {
         None
     }
 
+    /// What it reads when cells of a condition are asked for: the sentence, and its tokens.
+    ///
+    /// # Errors
+    /// Those of the tokenizer.
+    fn told(&self, _condition: &Condition) -> Result<Option<(String, Vec<u32>)>> {
+        Ok(None)
+    }
+
     /// The rule of combination that it rests on, where there is one.
     fn choice(&self) -> Option<&Choice> {
         None
+    }
+
+    /// How strongly it trusts descriptions of components, where it has some.
+    fn strength(&self) -> Option<&Strength> {
+        None
+    }
+
+    /// Fails if it can say nothing of a component that no training cell had, whatever is said of it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] with the reason.
+    fn check_unseen(&self) -> Result<()> {
+        let reason = format!(
+            "method `{}` knows each component by a place of its own, and has none for others; fit an additive, a shift or a \
+             flow with --descriptions",
+            self.name()
+        );
+        refuse("allow-unseen", "given", &reason)
+    }
+
+    /// What is said of components, where it can be told; more may be added.
+    fn descriptions(&self) -> Option<&Descriptions> {
+        None
+    }
+
+    /// Takes descriptions of components, also of such that no training cell had: [`Self::make`] then makes cells of these.
+    ///
+    /// # Errors
+    /// [`Error::BadValues`] if a component has another text already; those of [`Self::check_unseen`] where it reads none.
+    fn describe(&mut self, _descriptions: &Descriptions) -> Result<()> {
+        self.check_unseen()
     }
 
     /// The number of different control cells that cells of a condition are made from; none if each starts from a draw of its
@@ -151,6 +197,15 @@ pub trait FittedMethod: Send + Sync {
     /// [`crate::Error::UnknownName`] if a component or the covariates never occurred in training; those of [`Draws::check`];
     /// [`crate::Error::InvalidParameter`] for a way of drawing that the method does not have.
     fn make(&self, asked: &Asked) -> Result<Made>;
+}
+
+/// The document of what is said of components.
+pub(super) const DESCRIPTIONS: &str = "descriptions.json";
+
+/// Refuses a component that no training cell had where descriptions could tell of it, but none were given.
+pub(super) fn refuse_undescribed<T>(method: &str) -> Result<T> {
+    let reason = format!("this `{method}` was fitted without descriptions; fit it with --descriptions FILE.csv");
+    refuse("allow-unseen", "given", &reason)
 }
 
 /// The choices of a method, for a file.

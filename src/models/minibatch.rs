@@ -44,7 +44,8 @@ pub fn check_dropout(condition_dropout: f64) -> Result<()> {
 
 /// One way in which a training condition is met.
 struct Met {
-    told: Told,
+    /// In all its wordings.
+    told: Vec<Told>,
     /// The point that cells are measured from: (n_dims).
     centre: Array1<f32>,
 }
@@ -76,13 +77,19 @@ pub struct Minibatch<'a> {
 }
 
 impl TrainingCells {
-    /// Sorts training cells by condition.
+    /// Sorts training cells by condition. Where a network reads the order of words, a condition is met with its components in
+    /// any order.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
     /// # Errors
     /// Those of the reader and its guide.
-    pub fn new(embedding: ArrayView2<f32>, conditions: &[Condition], reader: &Reader) -> Result<Self> {
+    pub fn new(
+        embedding: ArrayView2<f32>,
+        conditions: &[Condition],
+        reader: &Reader,
+        reads_order: bool,
+    ) -> Result<Self> {
         let mut rows = BTreeMap::<&Condition, Vec<usize>>::new();
         for (row, condition) in conditions.iter().enumerate() {
             rows.entry(condition).or_default().push(row);
@@ -90,7 +97,10 @@ impl TrainingCells {
         let mut groups = Vec::with_capacity(rows.len());
         for (condition, rows) in rows {
             let views = reader.guide.training_views(condition)?.into_iter();
-            let met = views.map(|view| Ok(Met { told: reader.told(condition, &view)?, centre: view.centre }));
+            let met = views.map(|view| {
+                let told = reader.told_in_training(condition, &view, reads_order)?;
+                Ok(Met { told, centre: view.centre })
+            });
             groups.push(Group {
                 condition: condition.clone(),
                 cells: embedding.select(Axis(0), &rows),
@@ -100,7 +110,7 @@ impl TrainingCells {
         Ok(Self { groups, nothing: reader.nothing() })
     }
 
-    /// Draws conditions, a way of meeting each, cells of each, and source points, and pairs them.
+    /// Draws conditions, a way of meeting each, one of its wordings, cells of each, and source points, and pairs them.
     ///
     /// # Errors
     /// Those of [`Reader::matched_controls`] and [`Coupling::pair`].
@@ -112,11 +122,12 @@ impl TrainingCells {
         let mut controls = Vec::new();
         for mut of_prompt in x1.axis_chunks_iter_mut(Axis(0), n_cells_each) {
             let group = &self.groups[rng.random_range(0..self.groups.len())];
-            // A single view costs no draw, so that the other centres give the models that they always gave.
-            let view = if group.met.len() > 1 { rng.random_range(0..group.met.len()) } else { 0 };
-            let met = &group.met[view];
+            // A single view or wording costs no draw, so that others give the models that they always gave.
+            let mut one_of = |n: usize| if n > 1 { rng.random_range(0..n) } else { 0 };
+            let met = &group.met[one_of(group.met.len())];
+            let wording = &met.told[one_of(met.told.len())];
             let is_hidden = params.condition_dropout > 0.0 && rng.random_bool(params.condition_dropout);
-            told.push(if is_hidden { &self.nothing } else { &met.told });
+            told.push(if is_hidden { &self.nothing } else { wording });
             let rows: Vec<usize> = (0..n_cells_each).map(|_| rng.random_range(0..group.cells.nrows())).collect();
             let cells = group.cells.select(Axis(0), &rows);
             of_prompt.assign(&reader.guide.standard().standardise(cells.view(), &met.centre));

@@ -4,6 +4,7 @@ mod lists;
 pub mod record;
 pub mod training_data;
 pub mod reference;
+pub mod described;
 pub mod coordinates;
 mod moments;
 pub mod anchor;

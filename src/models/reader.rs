@@ -10,7 +10,8 @@ use super::evidence::Evidence;
 use super::guide::{Centre, Guide, View};
 use super::source::{ControlCells, Source};
 use crate::conditions::Condition;
-use crate::conditions::prompt::Template;
+use crate::conditions::descriptions::Descriptions;
+use crate::conditions::prompt::Phrasing;
 use crate::conditions::tokenizer::Tokenizer;
 use crate::error::refuse;
 use crate::{Error, Result};
@@ -39,6 +40,8 @@ pub struct ReaderParams {
     pub source: Source,
     /// Whether moments of the control and of the components are told.
     pub evidence: bool,
+    /// Whether the order of words is read, so that components must be met in any order.
+    pub reads_order: bool,
 }
 
 /// Sizes of a network that come from the data.
@@ -63,8 +66,8 @@ pub struct Reader {
     pub guide: Guide,
     /// The words.
     pub tokenizer: Tokenizer,
-    /// The sentence.
-    pub template: Template,
+    /// How conditions are put into words.
+    pub phrasing: Phrasing,
     /// Tokens of the longest prompt that can be read as a prefix.
     pub n_prompt_tokens: usize,
     /// The control cells that flows start from, unless they start from noise.
@@ -77,34 +80,47 @@ impl Reader {
     /// A new combination may have more components than any training condition.
     const ROOM_FOR_LONGER_PROMPTS: usize = 32;
 
-    /// Fits the guide and, unless one is given, the tokenizer to training cells, and keeps control cells if flows start from them.
+    /// Fits the guide to training cells, and keeps control cells if flows start from them. The tokenizer is a pretrained
+    /// model's own, or [`Phrasing::fit_tokenizer`]'s.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
     /// # Errors
-    /// Those of [`Guide::fit`] and [`Tokenizer::fit`].
+    /// Those of [`Guide::fit`] and of the tokenizer.
     pub fn fit(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        template: Template,
+        phrasing: Phrasing,
+        tokenizer: Tokenizer,
         params: ReaderParams,
-        tokenizer: Option<Tokenizer>,
         seed: u64,
     ) -> Result<Self> {
-        let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, seed)?;
+        let described = phrasing.descriptions();
+        let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, described, seed)?;
         let guide = if params.inputs { guide } else { guide.without_inputs() };
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
-        let prompts: Vec<String> = distinct.into_iter().map(|condition| template.fill(condition)).collect();
-        let tokenizer = tokenizer.map_or_else(|| Tokenizer::fit(&prompts), Ok)?;
-        let longest =
-            prompts.iter().map(|prompt| Ok(tokenizer.encode_framed(prompt)?.len())).collect::<Result<Vec<_>>>()?;
-        let n_prompt_tokens = longest.into_iter().max().unwrap_or(0) + Self::ROOM_FOR_LONGER_PROMPTS;
+        let mut longest = 0;
+        for prompt in distinct.into_iter().flat_map(|condition| phrasing.prompts(condition, params.reads_order)) {
+            longest = longest.max(tokenizer.encode_framed(&prompt)?.len());
+        }
+        // A new description has words that training did not have, which take several tokens each.
+        let room = if described.is_empty() { 0 } else { longest };
+        let n_prompt_tokens = longest + room.max(Self::ROOM_FOR_LONGER_PROMPTS);
         let controls = match params.source {
             Source::Noise => None,
             Source::Control => Some(ControlCells::fit(embedding, conditions, seed)),
         };
         let evidence = params.evidence.then(|| Evidence::fit(embedding, conditions));
-        Ok(Self { guide, tokenizer, template, n_prompt_tokens, controls, evidence })
+        Ok(Self { guide, tokenizer, phrasing, n_prompt_tokens, controls, evidence })
+    }
+
+    /// Takes descriptions, for prompts and for estimates of components that no training cell had.
+    ///
+    /// # Errors
+    /// Those of [`Phrasing::describe`] and [`Guide::describe`].
+    pub fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        self.phrasing.describe(descriptions)?;
+        self.guide.describe(descriptions)
     }
 
     /// The sizes of a network that reads these conditions.
@@ -123,7 +139,20 @@ impl Reader {
     /// # Errors
     /// Those of the tokenizer.
     pub fn told(&self, condition: &Condition, view: &View) -> Result<Told> {
-        let tokens = self.tokenizer.encode_framed(&self.template.fill(condition))?;
+        self.told_as(&self.phrasing.prompt(condition), condition, view)
+    }
+
+    /// The same in all words of training ([`Phrasing::prompts`]).
+    ///
+    /// # Errors
+    /// Those of the tokenizer.
+    pub fn told_in_training(&self, condition: &Condition, view: &View, reads_order: bool) -> Result<Vec<Told>> {
+        let prompts = self.phrasing.prompts(condition, reads_order);
+        prompts.iter().map(|prompt| self.told_as(prompt, condition, view)).collect()
+    }
+
+    fn told_as(&self, prompt: &str, condition: &Condition, view: &View) -> Result<Told> {
+        let tokens = self.tokenizer.encode_framed(prompt)?;
         let evidence = self.evidence.as_ref().map(|evidence| evidence.rows(condition, view, &self.guide));
         Ok(Told { tokens, inputs: view.inputs.clone(), evidence: evidence.unwrap_or_default() })
     }
@@ -183,12 +212,14 @@ impl Reader {
     /// Reads prompts of at most `n_tokens`.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] if that of a training condition is longer.
-    pub fn within(self, n_tokens: usize, conditions: &[Condition]) -> Result<Self> {
+    /// [`Error::InvalidParameter`] if that of a training condition is longer, in any of its wordings.
+    pub fn within(self, n_tokens: usize, conditions: &[Condition], reads_order: bool) -> Result<Self> {
         let reader = Self { n_prompt_tokens: n_tokens, ..self };
         for condition in conditions.iter().collect::<BTreeSet<_>>() {
-            let tokens = reader.tokenizer.encode_framed(&reader.template.fill(condition))?;
-            reader.check_length(condition, &Told { tokens, ..reader.nothing() })?;
+            for prompt in reader.phrasing.prompts(condition, reads_order) {
+                let tokens = reader.tokenizer.encode_framed(&prompt)?;
+                reader.check_length(condition, &Told { tokens, ..reader.nothing() })?;
+            }
         }
         Ok(reader)
     }
@@ -202,6 +233,6 @@ impl Reader {
             return Ok(());
         }
         let reason = format!("it has {} tokens, the model reads at most {}", told.tokens.len(), self.n_prompt_tokens);
-        refuse("prompt", self.template.fill(condition), &reason)
+        refuse("prompt", self.phrasing.prompt(condition), &reason)
     }
 }

@@ -17,7 +17,7 @@ use super::reference::nearest;
 use super::scgpt::{Pretrained, Scgpt, ScgptObjective, ScgptParams};
 use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
-use crate::conditions::prompt::Template;
+use crate::conditions::prompt::Phrasing;
 use crate::error::refuse;
 use crate::{Error, Result};
 
@@ -61,6 +61,8 @@ pub enum Has {
     Training,
     /// A flow: a path, a prompt, coordinates.
     Flow,
+    /// Estimates from descriptions of components.
+    Descriptions,
     /// An estimate of a condition's mean that it is told.
     Estimate,
     /// A choice of what cells are made from.
@@ -102,6 +104,7 @@ impl Method {
         match what {
             Has::Training => self.closed_form().is_none(),
             Has::Flow => matches!(self, Self::Calmflow | Self::Cfm | Self::CfmOt | Self::CfmSb),
+            Has::Descriptions => self.has(Has::Flow) || self.closed_form().is_some_and(ClosedForm::reads_descriptions),
             Has::Estimate => self.has(Has::Flow) || self.has(Has::Counts) || self == Self::Scgpt,
             Has::Source => self == Self::Scvi || self.has(Has::Flow),
             Has::Score => self == Self::CfmSb,
@@ -259,7 +262,7 @@ impl Choices {
     pub fn begin(
         self,
         cells: &TrainingData,
-        template: Template,
+        phrasing: Phrasing,
         given: Given,
         seed: u64,
         device: &Device,
@@ -268,11 +271,11 @@ impl Choices {
         Ok(match self {
             Self::CalmFlow(params) => {
                 let language = if let Given::Language(language) = given { Some(*language) } else { None };
-                let objective = CalmFlowObjective::new(points, conditions, template, params, language, seed, device)?;
+                let objective = CalmFlowObjective::new(points, conditions, phrasing, params, language, seed, device)?;
                 Begun::Training(Box::new(objective))
             }
             Self::Cfm(params) => {
-                Begun::Training(Box::new(CfmObjective::new(points, conditions, template, params, seed, device)?))
+                Begun::Training(Box::new(CfmObjective::new(points, conditions, phrasing, params, seed, device)?))
             }
             Self::Scvi(params) => Begun::Training(Box::new(ScviObjective::new(cells, params, seed, device)?)),
             Self::Cpa(params) => Begun::Training(Box::new(CpaObjective::new(cells, params, seed, device)?)),
@@ -280,7 +283,9 @@ impl Choices {
                 let pretrained = if let Given::Scgpt(pretrained) = &given { Some(&**pretrained) } else { None };
                 Begun::Training(Box::new(ScgptObjective::new(cells, params, pretrained, seed, device)?))
             }
-            Self::ClosedForm(form) => Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, seed)?)),
+            Self::ClosedForm(form) => {
+                Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, phrasing.descriptions(), seed)?))
+            }
         })
     }
 }

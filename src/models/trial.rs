@@ -12,7 +12,7 @@ use super::registry::{Choices, Given};
 use super::training_data::{TrainingCounts, TrainingData};
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Template;
+use crate::conditions::prompt::Phrasing;
 use crate::embedding::pca::Pca;
 use crate::language::gradients::Gradients;
 use crate::language::kernels::values;
@@ -37,8 +37,8 @@ pub(super) fn cells() -> (Array2<f32>, Vec<Condition>) {
     (points, conditions)
 }
 
-pub(super) fn template() -> Template {
-    Template::parse("a cell with {perturbation}", &[]).unwrap()
+pub(super) fn phrasing() -> Phrasing {
+    Phrasing::new(&["a cell with {perturbation}".into()], &[], Default::default()).unwrap()
 }
 
 pub(super) fn training(n_steps: usize) -> TrainingParams {
@@ -63,7 +63,7 @@ pub(super) fn begin(choices: Choices, cells: &Array2<f32>, conditions: &[Conditi
     let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
     let embedding = cells.view();
     let data = TrainingData { embedding, conditions, counts: &NoCounts, genes: &[], pca: &pca, target_sum: 1e4 };
-    match choices.begin(&data, template(), Given::Nothing, 0, &Device::Cpu).unwrap() {
+    match choices.begin(&data, phrasing(), Given::Nothing, 0, &Device::Cpu).unwrap() {
         Begun::Fitted(method) => method,
         Begun::Training(_) => panic!("a closed form is not trained"),
     }

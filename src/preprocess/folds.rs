@@ -33,10 +33,7 @@ impl Folds {
         if n < 2 {
             return refuse("folds", n, "at least two are needed; to hold out once, name conditions with --holdout");
         }
-        let mut strata = BTreeMap::<&Perturbation, BTreeSet<&Condition>>::new();
-        for condition in conditions.iter().filter(|condition| !condition.perturbation.is_control()) {
-            strata.entry(&condition.perturbation).or_default().insert(condition);
-        }
+        let strata = strata(conditions);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let has_combinations = strata.keys().any(|perturbation| perturbation.components().len() > 1);
         let (units, kept) = match has_combinations {
@@ -65,32 +62,29 @@ impl Folds {
     }
 
     /// The tables of the folds, one row for each condition.
-    pub fn tables(&self, conditions: &[Condition], control: &str) -> Vec<SplitTable> {
-        let all: BTreeSet<&Condition> = conditions.iter().collect();
-        let covariates = all.first().map_or_else(Vec::new, |one| one.covariates.keys().cloned().collect());
-        let columns = [vec!["perturbation".to_owned()], covariates, vec!["split".to_owned()]].concat();
-        let row = |condition: &Condition, held_out: &BTreeSet<Condition>| {
-            let label = match condition.perturbation.is_control() {
-                true => control.to_owned(),
-                false => condition.perturbation.to_string(),
-            };
-            let split = if held_out.contains(condition) { "test" } else { "train" };
-            let fields = [label].into_iter().chain(condition.covariates.values().cloned()).chain([split.to_owned()]);
-            fields.map(Some).collect()
-        };
-        let table = |held_out| SplitTable {
-            columns: columns.clone(),
-            rows: all.iter().map(|condition| row(condition, held_out)).collect(),
-        };
-        self.held_out.iter().map(table).collect()
+    ///
+    /// # Errors
+    /// Those of [`SplitTable::holding_out`].
+    pub fn tables(&self, conditions: &[Condition], control: &str) -> Result<Vec<SplitTable>> {
+        self.held_out.iter().map(|held_out| SplitTable::holding_out(conditions, held_out, control)).collect()
     }
 }
 
-type Strata<'a> = BTreeMap<&'a Perturbation, BTreeSet<&'a Condition>>;
-/// What is held out together, in random order, and what stays in training.
-type Units<'a> = (Vec<Vec<&'a Condition>>, Vec<&'a Condition>);
+/// The conditions of each perturbation but the control.
+pub(super) fn strata(conditions: &[Condition]) -> Strata<'_> {
+    let mut strata = Strata::new();
+    for condition in conditions.iter().filter(|condition| !condition.perturbation.is_control()) {
+        strata.entry(&condition.perturbation).or_default().insert(condition);
+    }
+    strata
+}
 
-fn combinations<'a>(strata: &Strata<'a>, rng: &mut ChaCha8Rng) -> Units<'a> {
+pub(super) type Strata<'a> = BTreeMap<&'a Perturbation, BTreeSet<&'a Condition>>;
+/// What is held out together, in random order, and what stays in training.
+pub(super) type Units<'a> = (Vec<Vec<&'a Condition>>, Vec<&'a Condition>);
+
+/// Combinations whose parts were measured alone, in random order; the others stay.
+pub(super) fn combinations<'a>(strata: &Strata<'a>, rng: &mut ChaCha8Rng) -> Units<'a> {
     let alone: BTreeSet<&String> = strata
         .keys()
         .filter_map(|perturbation| match perturbation.components() {
@@ -166,7 +160,7 @@ mod tests {
         assert_eq!(folds.kept, conditions(&["A+D | t=1", "A+D | t=2"]).into_iter().collect());
         // The table says the same, names with a plus and another word for the control included.
         let names: Vec<String> = (0..screen.len()).map(|row| format!("c{row}")).collect();
-        for (table, held_out) in folds.tables(&screen, "ctrl").iter().zip(&folds.held_out) {
+        for (table, held_out) in folds.tables(&screen, "ctrl").unwrap().iter().zip(&folds.held_out) {
             let splits = by_table(table, &names, &screen, "ctrl").unwrap();
             let read = screen.iter().zip(splits).filter(|(_, split)| *split == Split::Test).map(|(one, _)| one.clone());
             assert_eq!(read.collect::<BTreeSet<_>>(), *held_out);

@@ -8,6 +8,7 @@ pub mod labels;
 pub mod split;
 pub mod split_table;
 pub mod folds;
+pub mod schemes;
 mod median;
 pub mod mitochondrial;
 pub mod quality;

@@ -4,16 +4,79 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::labels::check_unique;
 use super::split::{Split, covered};
+use crate::conditions::status::Measured;
 use crate::conditions::{Condition, Perturbation};
+use crate::error::refuse;
 use crate::{Error, Result};
+
+/// The column that says how far the conditions of a row are from training. It follows from `split`, and is not read.
+pub const STRATUM: &str = "stratum";
 
 /// A split as the user wrote it: named columns, each row as long as the header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SplitTable {
-    /// `obs_name` or `perturbation` and covariates, and `split`.
+    /// `obs_name` or `perturbation` and covariates, `split`, and perhaps `stratum`.
     pub columns: Vec<String>,
     /// The fields; `None` where a field is empty.
     pub rows: Vec<Vec<Option<String>>>,
+}
+
+impl SplitTable {
+    /// The table that holds out some of the conditions of a screen, one row for each condition with its stratum.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if a covariate is called like another column of the table.
+    pub fn holding_out(conditions: &[Condition], held_out: &BTreeSet<Condition>, control: &str) -> Result<Self> {
+        let all: BTreeSet<&Condition> = conditions.iter().collect();
+        let measured: Measured = all.iter().copied().filter(|condition| !held_out.contains(*condition)).collect();
+        let covariates: Vec<String> = all.first().map_or_else(Vec::new, |one| one.covariates.keys().cloned().collect());
+        let own = ["perturbation", "obs_name", "split", STRATUM];
+        if let Some(taken) = covariates.iter().find(|name| own.contains(&name.as_str())) {
+            return refuse("covariate", taken, "a split table has a column of this name; rename the column of obs");
+        }
+        let row = |condition: &Condition| {
+            let label = match condition.perturbation.is_control() {
+                true => control.to_owned(),
+                false => condition.perturbation.to_string(),
+            };
+            let split = if held_out.contains(condition) { Split::Test } else { Split::Train };
+            let told = [split.as_str().to_owned(), measured.status(condition).stratum()];
+            let fields = [label].into_iter().chain(condition.covariates.values().cloned()).chain(told);
+            fields.map(Some).collect()
+        };
+        let last = vec!["split".to_owned(), STRATUM.to_owned()];
+        Ok(Self {
+            columns: [vec!["perturbation".to_owned()], covariates, last].concat(),
+            rows: all.into_iter().map(row).collect(),
+        })
+    }
+
+    /// What each row names: a perturbation, and the covariates whose columns the table has.
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`] without a column `perturbation`; [`Error::BadValues`] for empty fields; those of
+    /// [`Perturbation::parse`].
+    pub fn patterns(&self, control: &str) -> Result<Vec<Condition>> {
+        let mut patterns = vec![Condition::default(); self.rows.len()];
+        for (pattern, label) in patterns.iter_mut().zip(texts(self, self.position("perturbation")?)?) {
+            pattern.perturbation = Perturbation::parse(&label, control)?;
+        }
+        let own = ["perturbation", "split", STRATUM];
+        for (at, name) in self.columns.iter().enumerate().filter(|(_, name)| !own.contains(&name.as_str())) {
+            for (pattern, value) in patterns.iter_mut().zip(texts(self, at)?) {
+                pattern.covariates.insert(name.clone(), value);
+            }
+        }
+        Ok(patterns)
+    }
+
+    fn position(&self, column: &str) -> Result<usize> {
+        self.columns.iter().position(|name| name == column).ok_or_else(|| Error::MissingColumn {
+            table: "the split table".into(),
+            column: column.to_owned(),
+            available: self.columns.clone(),
+        })
+    }
 }
 
 /// Reads the split from a table with one row per cell (`obs_name,split`) or per condition (`perturbation,…,split`).
@@ -23,28 +86,11 @@ pub struct SplitTable {
 /// and for cells without a row; [`Error::UnknownName`] or [`Error::BadValues`] for rows that fit no cell;
 /// [`Error::InvalidParameter`] if control cells are held out.
 pub fn by_table(table: &SplitTable, names: &[String], conditions: &[Condition], control: &str) -> Result<Vec<Split>> {
-    let position = |column: &str| {
-        table.columns.iter().position(|name| name == column).ok_or_else(|| Error::MissingColumn {
-            table: "the split table".into(),
-            column: column.to_owned(),
-            available: table.columns.clone(),
-        })
-    };
-    let column = |at: usize| texts(table, at);
-    let rows = parse_splits(&column(position("split")?)?)?;
-    let splits = if let Ok(at) = position("obs_name") {
-        by_names(&column(at)?, &rows, names)?
+    let rows = parse_splits(&texts(table, table.position("split")?)?)?;
+    let splits = if let Ok(at) = table.position("obs_name") {
+        by_names(&texts(table, at)?, &rows, names)?
     } else {
-        let mut patterns = vec![Condition::default(); rows.len()];
-        for (pattern, label) in patterns.iter_mut().zip(column(position("perturbation")?)?) {
-            pattern.perturbation = Perturbation::parse(&label, control)?;
-        }
-        for (at, name) in table.columns.iter().enumerate().filter(|(_, n)| *n != "perturbation" && *n != "split") {
-            for (pattern, value) in patterns.iter_mut().zip(column(at)?) {
-                pattern.covariates.insert(name.clone(), value);
-            }
-        }
-        by_conditions(&patterns, &rows, names, conditions)?
+        by_conditions(&table.patterns(control)?, &rows, names, conditions)?
     };
     let n_controls = (0..splits.len())
         .filter(|&row| splits[row] != Split::Train && conditions[row].perturbation.is_control())
@@ -192,6 +238,8 @@ mod tests {
     fn a_table_of_conditions_may_name_covariates() {
         let all = "perturbation,t,split\nctrl,1,train\nctrl,2+,train\nA,1,train\nA,2+,val\nB+A,1,train\n";
         assert_eq!(table(&format!("{all}A+B,2+,test")).unwrap(), "...v.x");
+        let with_strata = format!("{all}A+B,2+,test").replace('\n', ",told\n").replace("split,told", "split,stratum");
+        assert_eq!(table(&format!("{with_strata},told")).unwrap(), "...v.x");
         assert!(table(all).unwrap_err().to_string().contains("`c5`"));
         assert!(table(&format!("{all}A+B,1,test")).unwrap_err().to_string().contains("two rows"));
         assert!(table(&format!("{all}A+C,2+,test")).unwrap_err().to_string().contains("`A+B`"));

@@ -15,6 +15,7 @@ mod curve;
 mod curves;
 mod changes;
 mod scores;
+mod strata;
 mod provenance;
 mod shell;
 mod page;

@@ -6,7 +6,7 @@ use super::contents::Contents;
 use super::html::{count, escape, join};
 use super::shell::shell;
 use super::verdict::verdict;
-use super::{changes, curves, panels, provenance, scores, words};
+use super::{changes, curves, panels, provenance, scores, strata, words};
 use crate::metrics::ScoreRow;
 
 /// At most this many perturbations are named in the heading.
@@ -19,9 +19,10 @@ pub fn page(contents: &Contents, title: Option<&str>) -> String {
     let title = title.map_or_else(|| default_title(&perturbations), str::to_owned);
     let verdict = verdict(&contents.scores);
     let body = format!(
-        "{}\n{}\n{}\n{}\n{}",
+        "{}\n{}\n{}\n{}\n{}\n{}",
         panels::section(contents),
         changes::section(contents),
+        strata::section(&contents.scores.rows),
         scores::section(contents),
         curves::section(contents),
         provenance::section(&contents.provenance, &contents.scores.settings)

@@ -81,12 +81,60 @@ pub fn better(direction: &str) -> (&str, &str) {
 
 /// What a status says of a condition.
 pub fn status(name: &str) -> String {
-    let counts = name.strip_suffix("_seen").and_then(|rest| rest.split_once("_of_"));
+    let (counts, within) = match name.strip_suffix("_in_combinations").and_then(|rest| rest.rsplit_once('_')) {
+        Some((counts, within)) => (counts, Some(within)),
+        None => (name, None),
+    };
+    let counts = counts.strip_suffix("_seen").and_then(|rest| rest.split_once("_of_"));
     match (name, counts) {
         ("seen", _) => "was in training".into(),
+        ("unseen", _) => "no component was in training".into(),
         ("unseen_combination", _) => "combination not in training, its components were".into(),
         ("unseen_covariates", _) => "perturbation in training, but not with these covariates".into(),
-        (_, Some((k, n))) => format!("{k} of {n} components were measured alone in training"),
+        (_, Some((k, n))) => {
+            let within = within.map(|within| format!(", {within} within combinations only")).unwrap_or_default();
+            format!("{k} of {n} components were measured alone in training{within}")
+        }
         _ => name.replace('_', " "),
+    }
+}
+
+/// What conditions a stratum holds.
+pub fn stratum(name: &str) -> String {
+    let combination = name.strip_prefix("combo_seen").map(|rest| rest.split_once("_of_").unwrap_or((rest, "2")));
+    match (name, combination) {
+        ("train", _) => "conditions that were in training".into(),
+        ("unseen_single", _) => "single perturbations that were not measured alone".into(),
+        ("unseen_covariate", _) => "perturbations that were measured, but not with these covariates".into(),
+        ("several", _) => "conditions that are nearer to training in one split than in another".into(),
+        (_, Some((k, n))) if k == n => "combinations, every component was measured alone".into(),
+        (_, Some((k, n))) => format!("combinations, {k} of {n} components were measured alone"),
+        _ => name.replace('_', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::conditions::status::Status;
+
+    #[test]
+    fn every_status_and_stratum_has_words() {
+        let told = |status: Status| [super::status(&status.to_string()), super::stratum(&status.stratum())];
+        let [status, stratum] = told(Status::Partly { n_alone: 1, n_within: 1, n: 2 });
+        assert_eq!(status, "1 of 2 components were measured alone in training, 1 within combinations only");
+        assert_eq!(stratum, "combinations, 1 of 2 components were measured alone");
+        let [status, stratum] = told(Status::Partly { n_alone: 2, n_within: 0, n: 3 });
+        assert_eq!(status, "2 of 3 components were measured alone in training");
+        assert_eq!(stratum, "combinations, 2 of 3 components were measured alone");
+        for status in [
+            Status::Seen,
+            Status::UnseenCovariates,
+            Status::UnseenCombination { n: 2 },
+            Status::Partly { n_alone: 0, n_within: 0, n: 1 },
+        ] {
+            for (words, name) in told(status).iter().zip([status.to_string(), status.stratum()]) {
+                assert!(*words != name.replace('_', " ") && !words.is_empty(), "{name}: {words}");
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod simulate;
 pub mod import;
 pub mod inspect;
+pub mod split;
 pub mod preprocess;
 pub mod fit;
 pub mod predict;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::io::{atomic, h5ad};
+use crate::io::{atomic, description_table, h5ad};
 use crate::synthetic::{self, Interactions, ScreenDesign, Truth};
 
 /// What to simulate, and where to.
@@ -22,6 +22,10 @@ pub struct SimulateParams {
     pub singles: usize,
     /// Number of pairs of them; all pairs if absent.
     pub pairs: Option<usize>,
+    /// Number of pathways that perturbations target; half as many as singles, up to six, if absent.
+    pub pathways: Option<usize>,
+    /// A table that says in words what the perturbations are; none if absent.
+    pub descriptions: Option<PathBuf>,
     /// Number of cell types.
     pub cell_types: usize,
     /// Number of experimental batches.
@@ -43,6 +47,8 @@ impl Default for SimulateParams {
             genes: design.genes,
             singles: design.singles,
             pairs: None,
+            pathways: None,
+            descriptions: None,
             cell_types: design.cell_types,
             batches: design.batches,
             interactions: design.interactions,
@@ -60,6 +66,7 @@ impl SimulateParams {
             genes: self.genes,
             singles: self.singles,
             pairs: self.pairs.unwrap_or_else(|| ScreenDesign::n_possible_pairs(self.singles)),
+            pathways: self.pathways,
             cell_types: self.cell_types,
             batches: self.batches,
             interactions: self.interactions,
@@ -83,6 +90,7 @@ impl SimulateParams {
 pub fn simulate(params: &SimulateParams, say: &dyn Fn(&str)) -> Result<Truth> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
+    params.descriptions.as_deref().map_or(Ok(()), |path| atomic::check(path, params.force))?;
     let design = params.design();
     say(&format!(
         "simulating {} cells × {} genes: control, {} singles, {} pairs",
@@ -90,5 +98,9 @@ pub fn simulate(params: &SimulateParams, say: &dyn Fn(&str)) -> Result<Truth> {
     ));
     let screen = synthetic::simulate(&design)?;
     h5ad::write(&params.output, &screen.cells)?;
+    if let Some(path) = &params.descriptions {
+        let descriptions = synthetic::describe(&screen.truth)?;
+        atomic::file(path, |beside| description_table::write(beside, &descriptions))?;
+    }
     Ok(screen.truth)
 }

@@ -29,6 +29,9 @@ pub struct ScreenDesign {
     pub singles: usize,
     /// Number of pairs of them.
     pub pairs: usize,
+    /// Number of pathways that perturbations target; half as many as singles, up to six, if absent.
+    #[serde(default)]
+    pub pathways: Option<usize>,
     /// Number of cell types.
     pub cell_types: usize,
     /// Number of experimental batches.
@@ -46,6 +49,7 @@ impl Default for ScreenDesign {
             genes: 2000,
             singles: 8,
             pairs: 28,
+            pathways: None,
             cell_types: 5,
             batches: 3,
             interactions: Interactions::Readable,
@@ -87,6 +91,7 @@ impl ScreenDesign {
         };
         between("--genes", self.genes, MIN_GENES, MAX_GENES)?;
         between("--singles", self.singles, 1, MAX_SINGLES)?;
+        between("--pathways", self.pathways.unwrap_or(1), 1, self.singles)?;
         between("--cell-types", self.cell_types, 1, MAX_GROUPS)?;
         between("--batches", self.batches, 1, MAX_GROUPS)?;
         let n_possible = Self::n_possible_pairs(self.singles);
@@ -128,6 +133,7 @@ mod tests {
         assert!(refused(&|d| d.genes = 99).starts_with("--genes = `99`"));
         assert!(refused(&|d| d.singles = 0).starts_with("--singles"));
         assert!(refused(&|d| d.pairs = 29).contains("8 singles make at most 28 pairs"));
+        assert!(refused(&|d| d.pathways = Some(9)).contains("between 1 and 8"));
         assert!(refused(&|d| d.cell_types = 0).starts_with("--cell-types"));
         assert!(refused(&|d| d.batches = 0).starts_with("--batches"));
         assert!(ScreenDesign::default().check().is_ok());

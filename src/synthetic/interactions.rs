@@ -177,7 +177,7 @@ mod tests {
 
     fn drawn(interactions: Interactions) -> Drawn {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let mechanisms = Mechanisms::draw(8, &mut rng);
+        let mechanisms = Mechanisms::draw(8, None, &mut rng);
         let pairs: Vec<(usize, usize)> = (0..8).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
         let programmes = mechanisms.draw_programmes(pairs.len(), N_GENES, &mut rng);
         let interactions = draw(interactions, &mechanisms, &pairs, &programmes, N_GENES, &mut rng);

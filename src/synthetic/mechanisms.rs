@@ -39,9 +39,9 @@ pub struct Mechanisms {
 }
 
 impl Mechanisms {
-    /// Draws the mechanisms of some perturbations: two share a pathway on average, up to six pathways.
-    pub fn draw(n_singles: usize, rng: &mut ChaCha8Rng) -> Self {
-        let n_pathways = n_singles.div_ceil(2).clamp(1, 6);
+    /// Draws the mechanisms of some perturbations. Without a number of pathways, two share one on average, up to six pathways.
+    pub fn draw(n_singles: usize, n_pathways: Option<usize>, rng: &mut ChaCha8Rng) -> Self {
+        let n_pathways = n_pathways.unwrap_or_else(|| n_singles.div_ceil(2).clamp(1, 6));
         let mut order: Vec<usize> = (0..n_singles).collect();
         order.shuffle(rng);
         let mut incomplete: Vec<bool> = (0..n_singles).map(|single| single % 2 == 1).collect();
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn pathways_are_shared_and_programmes_have_places_of_their_own() {
-        let mechanisms = Mechanisms::draw(8, &mut ChaCha8Rng::seed_from_u64(3));
+        let mechanisms = Mechanisms::draw(8, None, &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(mechanisms.n_pathways, 4);
         for pathway in 0..4 {
             assert_eq!(mechanisms.singles.iter().filter(|single| single.pathway == pathway).count(), 2);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_lone_perturbation_has_one_pathway() {
-        let mechanisms = Mechanisms::draw(1, &mut ChaCha8Rng::seed_from_u64(3));
+        let mechanisms = Mechanisms::draw(1, None, &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(mechanisms.activities(0).0.len(), 2);
         assert_eq!(mechanisms.joint_of_pair(0), 2);
     }

@@ -8,6 +8,7 @@
 
 mod assignment;
 mod counts;
+mod descriptions;
 mod design;
 mod interactions;
 mod mechanisms;
@@ -18,6 +19,7 @@ mod response;
 mod screen;
 mod truth;
 
+pub use descriptions::describe;
 pub use design::{Interactions, ScreenDesign};
 pub use interactions::Kind;
 pub use screen::{Screen, simulate};

@@ -31,7 +31,7 @@ pub struct Response {
 impl Response {
     /// Draws all mechanisms, pairs and interactions.
     pub fn draw(design: &ScreenDesign, n_nuclear: usize, rng: &mut ChaCha8Rng) -> Self {
-        let mechanisms = Mechanisms::draw(design.singles, rng);
+        let mechanisms = Mechanisms::draw(design.singles, design.pathways, rng);
         let pairs = choose_pairs(design.singles, design.pairs, rng);
         let programmes = mechanisms.draw_programmes(pairs.len(), n_nuclear, rng);
         // A stream of their own: the same seed gives the same singles and controls, whatever the interactions.

@@ -23,6 +23,7 @@ mod pertpy;
 mod device;
 mod validation;
 mod interruptions;
+mod unseen;
 
 const SMALL: [&str; 8] = ["--width", "16", "--layers", "1", "--heads", "2", "--cells-per-step", "32"];
 

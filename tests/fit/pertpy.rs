@@ -21,7 +21,7 @@ fn real_and_generated_cells_stand_side_by_side_on_the_components_that_evaluate_c
     assert!(!said.contains("not measured"), "{said}");
     let read = |name: &str| h5ad::read(&folder.join(name)).unwrap();
     let (both, usual, screen) = (read("both.h5ad"), read("usual.h5ad"), h5ad::read(prepared()).unwrap());
-    assert_eq!(both.obs.names(), ["perturbation", "origin", "status", "group", "cell_type"]);
+    assert_eq!(both.obs.names(), ["perturbation", "origin", "status", "stratum", "group", "cell_type"]);
     let mut sizes = BTreeMap::<String, usize>::new();
     texts(&both, "group").into_iter().for_each(|group| *sizes.entry(group).or_default() += 1);
     assert_eq!(sizes.len(), 2 * 3, "{sizes:?}");

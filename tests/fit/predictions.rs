@@ -34,6 +34,7 @@ fn predictions_hold_what_was_asked_for() {
     assert_eq!((&one.x, &one.obs, &one.obsm), (&two.x, &two.obs, &two.obsm));
     assert_eq!(texts(&one, "perturbation"), vec!["drug A+drug B"; 25]);
     assert_eq!(texts(&one, "status"), vec!["unseen_combination"; 25]);
+    assert_eq!(texts(&one, "stratum"), vec!["combo_seen2"; 25]);
     let counts = &one.layers["counts"];
     assert!(counts.values().iter().all(|count| *count > 0.0 && count.fract() == 0.0));
     let share = counts.n_stored() as f64 / (counts.n_rows() * counts.n_columns()) as f64;

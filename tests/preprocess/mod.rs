@@ -127,7 +127,7 @@ fn a_prepared_file_fulfils_the_contract() {
     let (status, said) =
         bench.run(&flags(&[&HOLDOUT[..], &["--size-factors", "depth", "--n-top-genes", "30"]].concat()));
     assert_eq!(status, 0, "{said}");
-    assert!(said.contains("held out: A+B | cell_type=B+ (20 cells)"), "{said}");
+    assert!(said.contains("held out: A+B | cell_type=B+ (20 cells, unseen_covariate)"), "{said}");
     assert!(said.contains("obs[\"split\"] held other values; they are kept as obs[\"split_original\"]"), "{said}");
     let prepared = Prepared::new(h5ad::read(&bench.path("out.h5ad")).unwrap()).unwrap();
     let (cells, raw) = (&prepared.cells, screen(1));

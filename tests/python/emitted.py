@@ -39,7 +39,7 @@ def check_perturbench(folder):
 def check_pertpy(path, prepared):
     """One population for each group, on the same components, without categories that do not occur."""
     cells, screen = anndata.read_h5ad(path), anndata.read_h5ad(prepared)
-    assert list(cells.obs.columns) == ["perturbation", "origin", "status", "group", "cell_type"]
+    assert list(cells.obs.columns) == ["perturbation", "origin", "status", "stratum", "group", "cell_type"]
     for name in cells.obs.columns:
         assert cells.obs[name].dtype == "category" and set(cells.obs[name]) == set(cells.obs[name].cat.categories), name
     assert set(cells.obs["origin"]) == {"real", "generated"} and cells.obs_names.is_unique

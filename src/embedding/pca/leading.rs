@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::traits::RealField;
 use faer::traits::math_utils::one;
-use faer::{Accum, Mat, MatRef, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::eigen::eigen;
@@ -16,6 +16,8 @@ const ROWS_PER_PANEL: usize = 256;
 const MOST_GAIN: f64 = 1e6;
 /// The least share of the largest eigenvalue that a filter ends at.
 const LEAST_LIMIT: f64 = 1e-9;
+/// Directions that are made orthonormal together.
+const DIRECTIONS_AT_A_TIME: usize = 16;
 /// A direction shorter than this beside a unit vector is rounding error.
 const SHORTEST: f64 = 1e-10;
 
@@ -61,7 +63,7 @@ pub(super) fn leading(
         directions = product(directions.as_ref(), turns.as_ref());
         let mut image = product(image.as_ref(), turns.as_ref());
         // What errors of settled vectors leave of them here is no error of the others.
-        take_out_of(&settled, &mut image);
+        take_out_of(settled.as_ref(), image.as_mut());
         let residual = |k: usize| {
             let of = image.col_as_slice(k).iter().zip(directions.col_as_slice(k));
             of.map(|(image, vector)| (image - ritz[k] * vector).powi(2)).sum::<f64>().sqrt()
@@ -78,12 +80,36 @@ pub(super) fn leading(
             narrow = narrowed(rest.as_ref());
         }
         settled = beside(&settled, directions.subcols(0, n_settled));
-        let open = directions.subcols(n_settled, n_open - n_settled).to_owned();
+        let open = directions.subcols(n_settled, n_open - n_settled);
         let least = ritz[n_open - 1].max(LEAST_LIMIT * ritz[n_settled]).max(f64::MIN_POSITIVE);
         directions = filter(narrow.as_ref(), open, least, degree(ritz[n_settled] / least).min(effort.most_degree));
         orthonormalise(&settled, &mut directions);
         round += 1;
     }
+}
+
+/// The leading eigenvectors of a matrix near another one, from eigenvectors of that one in `start`, whose eigenvalues, the
+/// greatest and the least, are `range`: one filter, and the eigenvectors within the span of what it gives; as many as
+/// `start` has, the leading ones first.
+///
+/// In 32 bits but for lengths and angles: what rounding adds is small beside the gap between the two matrices.
+///
+/// **Shapes** `matrix`: (n, n), symmetric and positive; `start`: (n, n_directions)
+pub(super) fn nearby(
+    matrix: MatRef<'_, f32>,
+    start: &Mat<f64>,
+    range: (f64, f64),
+    most_degree: usize,
+) -> Result<Mat<f64>> {
+    let least = range.1.max(LEAST_LIMIT * range.0).max(f64::MIN_POSITIVE);
+    let mut directions = filter(matrix, start.as_ref(), least, degree(range.0 / least).min(most_degree));
+    orthonormalise(&Mat::zeros(start.nrows(), 0), &mut directions);
+    let narrow = narrowed(directions.as_ref());
+    let inner = product(narrow.transpose(), product(matrix, narrow.as_ref()).as_ref());
+    let n = inner.ncols();
+    let (_, turns) = eigen(&Mat::from_fn(n, n, |i, k| f64::from(inner[(i, k)])))?;
+    let falling = Mat::from_fn(n, n, |i, k| turns[(i, n - 1 - k)]);
+    Ok(product(directions.as_ref(), falling.as_ref()))
 }
 
 /// C − V Θ Vᵀ.
@@ -107,8 +133,8 @@ fn degree(above: f64) -> usize {
 ///
 /// In 32 bits, which are twice as fast: what rounding adds is small beside the largest eigenvalue that is left, and the next
 /// step of Rayleigh and Ritz, in 64 bits, sees it.
-fn filter(matrix: MatRef<'_, f32>, directions: Mat<f64>, limit: f64, degree: usize) -> Mat<f64> {
-    let mut before = narrowed(directions.as_ref());
+fn filter(matrix: MatRef<'_, f32>, directions: MatRef<'_, f64>, limit: f64, degree: usize) -> Mat<f64> {
+    let mut before = narrowed(directions);
     let mut now = mapped(matrix, &before, limit as f32, None);
     for _ in 1..degree {
         let next = mapped(matrix, &now, limit as f32, Some(&before));
@@ -148,7 +174,7 @@ pub(super) fn product<T: RealField + Copy>(a: MatRef<'_, T>, b: MatRef<'_, T>) -
     product
 }
 
-fn beside(left: &Mat<f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+pub(super) fn beside(left: &Mat<f64>, right: MatRef<'_, f64>) -> Mat<f64> {
     let n_left = left.ncols();
     Mat::from_fn(right.nrows(), n_left + right.ncols(), |row, k| {
         if k < n_left { left[(row, k)] } else { right[(row, k - n_left)] }
@@ -156,32 +182,51 @@ fn beside(left: &Mat<f64>, right: MatRef<'_, f64>) -> Mat<f64> {
 }
 
 /// What is orthogonal to orthonormal vectors.
-fn take_out_of(vectors: &Mat<f64>, matrix: &mut Mat<f64>) {
+fn take_out_of(vectors: MatRef<'_, f64>, matrix: MatMut<'_, f64>) {
     if vectors.ncols() > 0 {
         let overlaps = product(vectors.transpose(), matrix.as_ref());
-        matmul(matrix.as_mut(), Accum::Add, vectors.as_ref(), overlaps.as_ref(), -1.0, Par::Seq);
+        matmul(matrix, Accum::Add, vectors, overlaps.as_ref(), -1.0, Par::Seq);
     }
 }
 
 /// Gram–Schmidt, twice, also against the settled vectors; what is left of a direction that depends on those before it is
-/// set to zero.
-fn orthonormalise(settled: &Mat<f64>, matrix: &mut Mat<f64>) {
-    take_out_of(settled, matrix);
-    take_out_of(settled, matrix);
-    for k in 0..matrix.ncols() {
-        let mut column = matrix.col_as_slice(k).to_vec();
-        let length = dot(&column, &column).sqrt();
-        for _ in 0..2 {
-            for earlier in 0..k {
-                let earlier = matrix.col_as_slice(earlier);
-                let overlap = dot(earlier, &column);
-                column.iter_mut().zip(earlier).for_each(|(value, earlier)| *value -= overlap * earlier);
-            }
+/// set to zero. A few directions at a time, so that most of it is products of matrices.
+pub(super) fn orthonormalise(settled: &Mat<f64>, matrix: &mut Mat<f64>) {
+    take_out_of(settled.as_ref(), matrix.as_mut());
+    take_out_of(settled.as_ref(), matrix.as_mut());
+    let n = matrix.ncols();
+    for first in (0..n).step_by(DIRECTIONS_AT_A_TIME) {
+        let until = n.min(first + DIRECTIONS_AT_A_TIME);
+        let lengths: Vec<f64> = (first..until).map(|k| length(matrix.col_as_slice(k))).collect();
+        let (done, mut open) = matrix.as_mut().split_at_col_mut(first);
+        let mut some = open.as_mut().subcols_mut(0, until - first);
+        take_out_of(done.as_ref(), some.as_mut());
+        take_out_of(done.as_ref(), some.as_mut());
+        for (k, length) in lengths.into_iter().enumerate() {
+            orthonormalise_last(some.as_mut().subcols_mut(0, k + 1), length);
         }
-        let rest = dot(&column, &column).sqrt();
-        let scale = if rest > SHORTEST * length { 1.0 / rest } else { 0.0 };
-        matrix.col_as_slice_mut(k).iter_mut().zip(&column).for_each(|(to, value)| *to = scale * value);
     }
+}
+
+/// Makes the last direction a unit vector at right angles to the others, or zero where it has hardly any `length` left.
+fn orthonormalise_last(directions: MatMut<'_, f64>, length_before: f64) {
+    let last = directions.ncols() - 1;
+    let (earlier, last) = directions.split_at_col_mut(last);
+    let Some(column) = last.col_mut(0).try_as_col_major_mut().map(|column| column.as_slice_mut()) else { return };
+    for _ in 0..2 {
+        for earlier in earlier.as_ref().col_iter().filter_map(|column| column.try_as_col_major()) {
+            let earlier = earlier.as_slice();
+            let overlap = dot(earlier, column);
+            column.iter_mut().zip(earlier).for_each(|(value, earlier)| *value -= overlap * earlier);
+        }
+    }
+    let rest = length(column);
+    let scale = if rest > SHORTEST * length_before { 1.0 / rest } else { 0.0 };
+    column.iter_mut().for_each(|value| *value *= scale);
+}
+
+fn length(vector: &[f64]) -> f64 {
+    dot(vector, vector).sqrt()
 }
 
 /// In eight sums, so that it vectorises.

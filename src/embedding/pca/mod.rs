@@ -1,8 +1,11 @@
-//! Principal components: fitted exactly on training cells, applied to any cell.
+//! Principal components: fitted on training cells, applied to any cell.
 
+mod chosen;
 mod cross_fitted;
 mod eigen;
+mod krylov;
 mod leading;
+mod products;
 mod sums;
 
 use faer::Mat;
@@ -12,16 +15,16 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use self::chosen::{Chosen, Spectrum};
 pub use self::cross_fitted::CrossFitted;
 pub(crate) use self::eigen::eigen;
 use self::leading::{Effort, leading};
-pub use self::sums::CovarianceSums;
-use self::sums::Sums;
+use self::sums::CovarianceSums;
 use crate::cells::SparseMatrix;
 use crate::{Error, Result};
 
-/// The covariance of more genes, and its eigenvectors, would take gigabytes and many minutes.
-const MOST_GENES: usize = 10_000;
+/// The covariance of more genes would take gigabytes; products with it do.
+const MOST_GENES: usize = 5_000;
 /// A component with a smaller share of the largest variance than this is rounding error of sums in 32 bits.
 const LEAST_VARIANCE: f64 = 1e-7;
 
@@ -37,6 +40,9 @@ const TOLERANCE: f64 = 1e-6;
 const MOST_ROUNDS: usize = 40;
 /// The largest degree of a filter in a round.
 const MOST_DEGREE: usize = 10;
+
+/// Takes a block of cells, and which rows of it are training cells.
+pub type Visit<'a> = dyn FnMut(&SparseMatrix, &[usize]) + 'a;
 
 /// A fitted principal component analysis.
 ///
@@ -55,25 +61,37 @@ pub struct Pca {
 }
 
 impl Pca {
-    /// Fits the components to the genes `columns` of the cells `rows`: the eigenvectors of the covariance matrix.
+    /// The error, ‖C v − θ v‖ as a share of a component's variance θ, below which the components of many genes are taken.
+    pub const TOLERANCE: f64 = 1e-3;
+
+    /// Fits the components to the genes `columns` of the cells `rows`: the eigenvectors of the covariance matrix, of more
+    /// than 5,000 genes to within [`Self::TOLERANCE`] where a dozen products reach it.
     ///
     /// **Shapes** `x`: (n_cells, n_genes), log-normalised; `rows`: training cells; `columns`: genes, rising
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, if fewer components have
-    /// any variance, or if there are more than 10,000 genes.
+    /// [`Error::InvalidParameter`] if there are fewer cells or genes than `n_components` needs, or if fewer components have
+    /// any variance.
     pub fn fit(x: &SparseMatrix, rows: &[usize], columns: &[usize], n_components: usize) -> Result<Self> {
-        let mut sums = CovarianceSums::new(x.column_means(rows), columns, 1)?;
-        sums.add(x, rows);
-        Ok(Self::decompose(&sums.finish(), n_components)?.0)
+        let chosen = Chosen::new(x.column_means(rows), columns);
+        chosen.check(rows.len(), n_components)?;
+        let spectrum = if columns.len() <= MOST_GENES {
+            let mut sums = CovarianceSums::new(&chosen, 1);
+            sums.add(x, rows);
+            leading_of(&sums.finish().0, n_components)?
+        } else {
+            let walk = |visit: &mut Visit| {
+                visit(x, rows);
+                Ok(())
+            };
+            cross_fitted::by_products(&chosen, n_components, &walk)?.0
+        };
+        Self::of(&chosen, &spectrum, n_components)
     }
 
-    /// The analysis with more eigenvectors of the covariance than it has components, their values falling.
-    fn decompose(sums: &Sums, n_components: usize) -> Result<(Self, Mat<f64>)> {
-        sums.check(n_components)?;
-        let Sums { mean, columns, whole: covariance, .. } = sums;
-        let total: f64 = (0..columns.len()).map(|gene| covariance[(gene, gene)]).sum();
-        let (values, vectors) = leading_of(covariance, n_components)?;
+    /// The analysis whose components are the first eigenvectors.
+    fn of(chosen: &Chosen, spectrum: &Spectrum, n_components: usize) -> Result<Self> {
+        let Spectrum { values, vectors, total, .. } = spectrum;
         let n_varying = values[..n_components].iter().filter(|&&value| value > LEAST_VARIANCE * values[0]).count();
         if n_varying < n_components {
             return Err(Error::InvalidParameter {
@@ -82,6 +100,7 @@ impl Pca {
                 reason: format!("only {n_varying} components of these cells have any variance"),
             });
         }
+        let (mean, columns) = (&chosen.mean, &chosen.columns);
         let mut loadings = Array2::zeros((mean.len(), n_components));
         for component in 0..n_components {
             let vector = vectors.col_as_slice(component);
@@ -92,7 +111,7 @@ impl Pca {
         }
         let variance = values[..n_components].to_vec();
         let variance_ratio = variance.iter().map(|value| value / total).collect();
-        Ok((Self { mean: mean.clone(), loadings, variance, variance_ratio }, vectors))
+        Ok(Self { mean: mean.clone(), loadings, variance, variance_ratio })
     }
 
     /// Number of genes.
@@ -155,23 +174,22 @@ impl Pca {
     }
 }
 
-/// Leading eigenvalues and eigenvectors, falling: twice as many as wanted, of which those wanted are exact.
-fn leading_of(covariance: &Mat<f64>, n_wanted: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+/// The leading part of a covariance: twice as many eigenvectors as are wanted, of which those wanted are exact.
+fn leading_of(covariance: &Mat<f64>, n_wanted: usize) -> Result<Spectrum> {
     let n = covariance.nrows();
+    let total = (0..n).map(|gene| covariance[(gene, gene)]).sum();
     let n_directions = (DIRECTIONS_PER_COMPONENT * n_wanted).min(n);
     if n <= DENSE_GENES.max(MOST_DIRECTIONS_SHARE * n_directions) {
         let (rising, vectors) = eigen(covariance)?;
         let values = rising.into_iter().rev().take(n_directions).collect();
-        return Ok((values, Mat::from_fn(n, n_directions, |gene, k| vectors[(gene, n - 1 - k)])));
+        let vectors = Mat::from_fn(n, n_directions, |gene, k| vectors[(gene, n - 1 - k)]);
+        return Ok(Spectrum { values, vectors, total, error: 0.0 });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let start = Mat::from_fn(n, n_directions, |_, _| StandardNormal.sample(&mut rng));
-    leading(
-        covariance.clone(),
-        start,
-        n_wanted,
-        Effort { tolerance: TOLERANCE, most_rounds: MOST_ROUNDS, most_degree: MOST_DEGREE },
-    )
+    let effort = Effort { tolerance: TOLERANCE, most_rounds: MOST_ROUNDS, most_degree: MOST_DEGREE };
+    let (values, vectors) = leading(covariance.clone(), start, n_wanted, effort)?;
+    Ok(Spectrum { values, vectors, total, error: TOLERANCE })
 }
 
 #[cfg(test)]
@@ -224,10 +242,11 @@ mod tests {
     fn leading_eigenvectors_are_those_of_the_whole_decomposition() {
         let x = matrix(900, 500, 0.3);
         let (rows, columns): (Vec<usize>, Vec<usize>) = ((0..900).collect(), (0..500).collect());
-        let mut sums = CovarianceSums::new(x.column_means(&rows), &columns, 3).unwrap();
+        let chosen = Chosen::new(x.column_means(&rows), &columns);
+        let mut sums = CovarianceSums::new(&chosen, 3);
         sums.add(&x, &rows);
-        let covariance = sums.finish().whole;
-        let (values, vectors) = leading_of(&covariance, 20).unwrap();
+        let covariance = sums.finish().0;
+        let Spectrum { values, vectors, .. } = leading_of(&covariance, 20).unwrap();
         let (all_values, all_vectors) = eigen(&covariance).unwrap();
         for k in 0..20 {
             assert!(
@@ -240,6 +259,30 @@ mod tests {
             let overlap: f64 = of.map(|(a, b)| a * b).sum();
             assert!(overlap.abs() > 1.0 - 1e-8, "{k}: {overlap}");
         }
+    }
+
+    #[test]
+    fn products_find_the_components_that_the_covariance_has() {
+        let x = matrix(700, 400, 0.3);
+        let (rows, columns): (Vec<usize>, Vec<usize>) =
+            ((0..690).collect(), (0..400).filter(|gene| gene % 5 != 2).collect());
+        let exact = Pca::fit(&x, &rows, &columns, 3).unwrap();
+        let chosen = Chosen::new(x.column_means(&rows), &columns);
+        let walk = |visit: &mut Visit| {
+            rows.chunks(100).for_each(|rows| visit(&x, rows));
+            Ok(())
+        };
+        let spectrum = cross_fitted::by_products(&chosen, 3, &walk).unwrap().0;
+        assert!(spectrum.error < Pca::TOLERANCE, "{}", spectrum.error);
+        let found = Pca::of(&chosen, &spectrum, 3).unwrap();
+        for k in 0..3 {
+            assert!((found.variance[k] / exact.variance[k] - 1.0).abs() < 1e-5, "{k}");
+            assert!((found.variance_ratio[k] / exact.variance_ratio[k] - 1.0).abs() < 1e-5, "{k}");
+            let overlap: f32 = found.loadings.column(k).dot(&exact.loadings.column(k));
+            assert!(overlap > 1.0 - 1e-4, "{k}: {overlap}");
+        }
+        let error = cross_fitted::by_products(&chosen, 321, &walk).err().unwrap().to_string();
+        assert!(error.contains("allow 1 to 320"), "{error}");
     }
 
     #[test]

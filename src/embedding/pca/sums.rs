@@ -4,25 +4,22 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use rayon::prelude::*;
 
-use super::MOST_GENES;
+use super::chosen::Chosen;
 use crate::cells::SparseMatrix;
-use crate::error::refuse;
-use crate::{Error, Result};
 
 /// Cells that are multiplied together.
 const CELLS_AT_A_TIME: usize = 256;
 /// Genes whose rows of the covariance are one piece of parallel work; fixed, so that no sum depends on the threads.
 const GENES_PER_PANEL: usize = 128;
+/// Rows of a panel that are copied together.
+const ROWS_AT_A_TIME: usize = 16;
 
 /// Sums of products of centred values over training cells, kept apart for `n_parts` parts of the cells: the cell that comes
 /// as number i belongs to part i mod `n_parts`.
 ///
 /// The sums depend on the order of the cells, not on the blocks in which they come.
-pub struct CovarianceSums {
-    mean: Vec<f64>,
-    columns: Vec<usize>,
-    /// The place of each gene among the chosen, or `u32::MAX`.
-    position: Vec<u32>,
+pub(super) struct CovarianceSums<'a> {
+    chosen: &'a Chosen,
     /// −mean of each chosen gene.
     centre: Vec<f32>,
     n_cells: usize,
@@ -38,19 +35,10 @@ struct Part {
     panels: Vec<(usize, Mat<f32>)>,
 }
 
-impl CovarianceSums {
-    /// Begins the sums over the genes `columns`, rising; `mean` holds the mean of every gene over the training cells.
-    ///
-    /// # Errors
-    /// [`Error::InvalidParameter`] for more genes than a covariance is computed for.
-    pub fn new(mean: Vec<f64>, columns: &[usize], n_parts: usize) -> Result<Self> {
-        let n_chosen = columns.len();
-        if n_chosen > MOST_GENES {
-            return refuse("n_top_genes", n_chosen, &format!("components are fitted to at most {MOST_GENES} genes"));
-        }
-        let mut position = vec![u32::MAX; mean.len()];
-        columns.iter().enumerate().for_each(|(at, &gene)| position[gene] = at as u32);
-        let centre = columns.iter().map(|&gene| -mean[gene] as f32).collect();
+impl<'a> CovarianceSums<'a> {
+    pub(super) fn new(chosen: &'a Chosen, n_parts: usize) -> Self {
+        let n_chosen = chosen.len();
+        let centre = chosen.means().map(|mean| -mean as f32).collect();
         let part = || Part {
             waiting: Mat::zeros(n_chosen, CELLS_AT_A_TIME),
             n_waiting: 0,
@@ -59,25 +47,19 @@ impl CovarianceSums {
                 .map(|first| (first, Mat::zeros(n_chosen - first, GENES_PER_PANEL.min(n_chosen - first))))
                 .collect(),
         };
-        let parts = (0..n_parts.max(1)).map(|_| part()).collect();
-        Ok(Self { mean, columns: columns.to_vec(), position, centre, n_cells: 0, parts })
+        Self { chosen, centre, n_cells: 0, parts: (0..n_parts).map(|_| part()).collect() }
     }
 
     /// Adds the cells `rows` of a block.
     ///
     /// **Shapes** `x`: (n_cells, n_genes), log-normalised
-    pub fn add(&mut self, x: &SparseMatrix, rows: &[usize]) {
+    pub(super) fn add(&mut self, x: &SparseMatrix, rows: &[usize]) {
         let n_parts = self.parts.len();
         for &row in rows {
             let part = &mut self.parts[self.n_cells % n_parts];
             let target = part.waiting.col_as_slice_mut(part.n_waiting);
             target.copy_from_slice(&self.centre);
-            let (genes, values) = x.row(row);
-            for (&gene, &value) in genes.iter().zip(values) {
-                if let Some(target) = target.get_mut(self.position[gene as usize] as usize) {
-                    *target += value;
-                }
-            }
+            self.chosen.of_cell(x, row).for_each(|(place, value)| target[place] += value);
             part.n_waiting += 1;
             if part.n_waiting == CELLS_AT_A_TIME {
                 part.sum_up();
@@ -86,22 +68,28 @@ impl CovarianceSums {
         }
     }
 
-    /// The covariance (divisor n − 1) of all cells, and what each part adds to it.
-    pub(super) fn finish(mut self) -> Sums {
+    /// The covariance (divisor n − 1) of all cells, what each part adds to it, and the number of cells.
+    pub(super) fn finish(mut self) -> (Mat<f64>, Parts, usize) {
         let scale = 1.0 / (self.n_cells as f64 - 1.0);
-        let n_chosen = self.columns.len();
+        let n_chosen = self.chosen.len();
         let mut whole = Mat::zeros(n_chosen, n_chosen);
-        for part in &mut self.parts {
-            part.sum_up();
-            part.each(|row, column, sum| whole[(row, column)] += scale * sum);
-        }
+        self.parts.iter_mut().for_each(Part::sum_up);
+        let parts = &self.parts;
+        whole.par_col_chunks_mut(GENES_PER_PANEL).enumerate().for_each(|(number, mut columns)| {
+            for column in 0..columns.ncols() {
+                for row in number * GENES_PER_PANEL + column..n_chosen {
+                    let of_part =
+                        |part: &Part| f64::from(part.panels[number].1[(row - number * GENES_PER_PANEL, column)]);
+                    columns[(row, column)] = scale * parts.iter().map(of_part).sum::<f64>();
+                }
+            }
+        });
         for column in 0..n_chosen {
             for row in column + 1..n_chosen {
                 whole[(column, row)] = whole[(row, column)];
             }
         }
-        let Self { mean, columns, position, n_cells, parts, .. } = self;
-        Sums { mean, columns, position, n_cells, whole, parts: Parts { scale, parts } }
+        (whole, Parts { scale, parts: self.parts }, self.n_cells)
     }
 }
 
@@ -117,31 +105,6 @@ impl Part {
         }
         self.n_waiting = 0;
     }
-
-    /// Visits the lower triangle.
-    fn each(&self, mut visit: impl FnMut(usize, usize, f64)) {
-        for (first, panel) in &self.panels {
-            for column in 0..panel.ncols() {
-                for (row, &sum) in panel.col_as_slice(column).iter().enumerate().skip(column) {
-                    visit(first + row, first + column, f64::from(sum));
-                }
-            }
-        }
-    }
-}
-
-/// Finished sums.
-pub(super) struct Sums {
-    /// The mean of every gene.
-    pub(super) mean: Vec<f64>,
-    /// The chosen genes.
-    pub(super) columns: Vec<usize>,
-    /// The place of each gene among the chosen, or `u32::MAX`.
-    pub(super) position: Vec<u32>,
-    pub(super) n_cells: usize,
-    /// The covariance of the chosen genes: (n_chosen, n_chosen).
-    pub(super) whole: Mat<f64>,
-    pub(super) parts: Parts,
 }
 
 /// What the parts of the cells add to the covariance.
@@ -151,38 +114,23 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn len(&self) -> usize {
-        self.parts.len()
-    }
-
     /// The covariance without a part of the cells, about the mean of all: C − Σ x xᵀ/(n − 1).
-    pub(super) fn without(&self, whole: &Mat<f64>, part: usize) -> Mat<f64> {
-        let mut rest = whole.clone();
-        self.parts[part].each(|row, column, sum| {
-            rest[(row, column)] -= self.scale * sum;
-            if row != column {
-                rest[(column, row)] -= self.scale * sum;
+    pub(super) fn without(&self, whole: &Mat<f64>, part: usize) -> Mat<f32> {
+        let mut rest = Mat::zeros(whole.nrows(), whole.ncols());
+        for (first, panel) in &self.parts[part].panels {
+            // A few rows at a time, so that what is written across columns stays near.
+            for start in (0..panel.nrows()).step_by(ROWS_AT_A_TIME) {
+                let end = panel.nrows().min(start + ROWS_AT_A_TIME);
+                for column in 0..panel.ncols().min(end) {
+                    let (sums, whole) = (panel.col_as_slice(column), whole.col_as_slice(first + column));
+                    for row in start.max(column)..end {
+                        let value = (whole[first + row] - self.scale * f64::from(sums[row])) as f32;
+                        rest[(first + row, first + column)] = value;
+                        rest[(first + column, first + row)] = value;
+                    }
+                }
             }
-        });
-        rest
-    }
-}
-
-impl Sums {
-    /// Makes sure that so many components can be found.
-    ///
-    /// # Errors
-    /// [`Error::InvalidParameter`].
-    pub(super) fn check(&self, n_components: usize) -> Result<()> {
-        let (cells, genes) = (self.n_cells, self.columns.len());
-        let most = genes.min(cells.saturating_sub(1));
-        if n_components > 0 && n_components <= most {
-            return Ok(());
         }
-        Err(Error::InvalidParameter {
-            name: "n_components".into(),
-            value: n_components.to_string(),
-            reason: format!("{cells} training cells and {genes} variable genes allow 1 to {most} components"),
-        })
+        rest
     }
 }

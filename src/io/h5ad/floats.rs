@@ -1,13 +1,14 @@
 //! Numbers of any type on disk, as 32-bit floats.
 
-use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Mutex;
 
 use hdf5::Dataset;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use ndarray::s;
 
 use super::chunks::Chunks;
+use super::disk::lock;
 use super::raw::{self, Elements};
 use super::source::Source;
 use crate::{Error, Result};
@@ -24,7 +25,7 @@ pub(super) struct Floats<'a> {
     conversion: Conversion,
     chunks: Option<(Chunks, Convert)>,
     /// What the rows read so far lost.
-    losses: RefCell<Losses>,
+    losses: Mutex<Losses>,
 }
 
 impl<'a> Floats<'a> {
@@ -38,7 +39,7 @@ impl<'a> Floats<'a> {
         let (conversion, convert) = Conversion::of(source, dataset, slot)?;
         let chunks = if size == 0 { None } else { Chunks::of(source, slot, dataset)? };
         let chunks = chunks.and_then(|chunks| Some((chunks, convert?)));
-        let losses = RefCell::default();
+        let losses = Mutex::default();
         Ok(Self { source, slot: slot.to_owned(), dataset: dataset.clone(), shape, conversion, chunks, losses })
     }
 
@@ -63,7 +64,7 @@ impl<'a> Floats<'a> {
         }
         if let Some((chunks, convert)) = &self.chunks {
             let (values, losses) = chunks.rows(range, convert).map_err(|reason| source.damaged(slot, reason))?;
-            losses.into_iter().for_each(|lost| self.losses.borrow_mut().add(lost));
+            losses.into_iter().for_each(|lost| lock(&self.losses).add(lost));
             return Ok(values);
         }
         match self.conversion {
@@ -74,7 +75,7 @@ impl<'a> Floats<'a> {
             Conversion::Exact => read(&self.dataset, self.shape.len(), range).map_err(source.hdf5(slot)),
             Conversion::Checked { is_whole } => {
                 let mut values = Vec::with_capacity(range.len() * self.width());
-                let mut losses = self.losses.borrow_mut();
+                let mut losses = lock(&self.losses);
                 let chunk = self.dataset.chunk().and_then(|chunk| chunk.first().copied()).unwrap_or(1).max(1);
                 let at_a_time = (PIECE / self.width()).max(1).div_ceil(chunk) * chunk;
                 let mut start = range.start;
@@ -95,7 +96,7 @@ impl<'a> Floats<'a> {
     /// # Errors
     /// [`Error::BadValues`].
     pub(super) fn check(&self) -> Result<()> {
-        let losses = self.losses.take();
+        let losses = std::mem::take(&mut *lock(&self.losses));
         if losses.n_lost > 0 {
             return Err(Error::BadValues {
                 place: format!("{}: {}", self.source.path.display(), self.slot),

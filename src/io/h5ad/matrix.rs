@@ -1,10 +1,11 @@
 //! `X` and the layers: dense or sparse on disk, read whole or in blocks of rows as [`SparseMatrix`].
 
-use std::cell::OnceCell;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use hdf5::{Group, LocationType};
 
+use super::ahead::one_ahead;
 use super::compressed::Compressed;
 use super::dense::Dense;
 use super::source::Source;
@@ -27,7 +28,7 @@ pub struct Matrix<'a> {
 enum Form<'a> {
     Dense(Dense<'a>),
     Rows(Compressed<'a>),
-    Columns(Compressed<'a>, OnceCell<Transposed>),
+    Columns(Compressed<'a>, OnceLock<Transposed>),
 }
 
 impl<'a> Matrix<'a> {
@@ -53,7 +54,7 @@ impl<'a> Matrix<'a> {
                 let group = group.group(name).map_err(source.hdf5(slot))?;
                 Compressed::open(source, &group, slot, shape)?.map(|matrix| match matrix.is_csr {
                     true => Form::Rows(matrix),
-                    false => Form::Columns(matrix, OnceCell::new()),
+                    false => Form::Columns(matrix, OnceLock::new()),
                 })
             }
             _ => {
@@ -124,11 +125,16 @@ impl<'a> Matrix<'a> {
             return self.check();
         }
         let mut start = 0;
-        while start < self.n_rows {
-            let end = (self.end(start, n_values) / UNIT * UNIT).max((start / UNIT + 1) * UNIT).min(self.n_rows);
-            visit(start, self.rows(start..end)?)?;
-            start = end;
-        }
+        let ranges = std::iter::from_fn(|| {
+            let from = start;
+            if from == self.n_rows {
+                return None;
+            }
+            start = (self.end(from, n_values) / UNIT * UNIT).max((from / UNIT + 1) * UNIT).min(self.n_rows);
+            Some(from..start)
+        });
+        let read = |range: Range<usize>| Ok((range.start, self.rows(range)?));
+        one_ahead(ranges, read, &mut |(start, block)| visit(start, block))?;
         self.check()
     }
 

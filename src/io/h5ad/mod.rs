@@ -3,6 +3,7 @@
 //! Read: the encodings from anndata 0.5 (2018) to today's. Written: what anndata ≥ 0.8 reads. The layout is that of the
 //! AnnData specification, <https://anndata.readthedocs.io/en/stable/fileformat-prose.html> (November 2026).
 
+mod ahead;
 mod attributes;
 mod blocks;
 mod carry;

@@ -1,11 +1,13 @@
 //! An AnnData file opened for reading, with the notes taken on the way.
 
-use std::cell::{Cell, RefCell};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use hdf5::{Group, LocationType};
 
+use super::disk::lock;
 use super::{failure, heaps};
 use crate::{Error, Result};
 
@@ -18,9 +20,9 @@ pub(in crate::io) struct Source {
     pub(in crate::io) file: hdf5::File,
     /// The size of the file, to judge by it what the file claims to hold.
     pub(in crate::io) n_bytes: u64,
-    notes: RefCell<Vec<String>>,
+    notes: Mutex<Vec<String>>,
     /// Members of groups listed so far.
-    n_listed: Cell<u64>,
+    n_listed: AtomicU64,
 }
 
 /// Below this number of members listed, a file is believed to hold them.
@@ -47,13 +49,13 @@ impl Source {
         let n_bytes = check_bytes(path)?;
         let file = hdf5::File::open(path).map_err(|error| failure::reading(path, "/", &error))?;
         heaps::check(path, n_bytes)?;
-        Ok(Self { path: path.to_owned(), file, n_bytes, notes: RefCell::default(), n_listed: Cell::default() })
+        Ok(Self { path: path.to_owned(), file, n_bytes, notes: Mutex::default(), n_listed: AtomicU64::default() })
     }
 
     /// Takes a note of a slot that is left out or changed; what was noted before is not noted again.
     pub(in crate::io) fn note(&self, slot: &str, text: &str) {
         let note = format!("`{slot}` {text}");
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         if !notes.contains(&note) {
             notes.push(note);
         }
@@ -62,17 +64,17 @@ impl Source {
     /// Takes back the notes of a slot, and of what is in it, that was kept after all.
     pub(in crate::io) fn forget(&self, slot: &str) {
         let (whole, inside) = (format!("`{slot}`"), format!("`{slot}/"));
-        self.notes.borrow_mut().retain(|note| !note.starts_with(&whole) && !note.starts_with(&inside));
+        lock(&self.notes).retain(|note| !note.starts_with(&whole) && !note.starts_with(&inside));
     }
 
     /// A copy of the notes taken so far.
     pub(super) fn notes(&self) -> Vec<String> {
-        self.notes.borrow().clone()
+        lock(&self.notes).clone()
     }
 
     /// The notes taken so far.
     pub(in crate::io) fn into_notes(self) -> Vec<String> {
-        self.notes.into_inner()
+        self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An error for a part that contradicts itself.
@@ -113,8 +115,8 @@ impl Source {
     pub(in crate::io) fn members(&self, group: &Group, slot: &str) -> Result<Vec<String>> {
         let mut names = group.member_names().map_err(self.hdf5(slot))?;
         names.sort();
-        self.n_listed.set(self.n_listed.get() + names.len() as u64);
-        if self.n_listed.get() > (self.n_bytes / LEAST_MEMBER_BYTES).max(BELIEVED_MEMBERS) {
+        let n_listed = self.n_listed.fetch_add(names.len() as u64, Ordering::Relaxed) + names.len() as u64;
+        if n_listed > (self.n_bytes / LEAST_MEMBER_BYTES).max(BELIEVED_MEMBERS) {
             return Err(self.damaged(slot, "holds more than the file can: its links lead in a circle"));
         }
         Ok(names)

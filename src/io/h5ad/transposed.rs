@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
+use super::ahead::one_ahead;
 use super::compressed::Compressed;
 use super::matrix::UNIT;
 use crate::cells::SparseMatrix;
@@ -91,27 +92,30 @@ impl Transposed {
     /// # Errors
     /// Those of `visit`; [`Error::Io`].
     pub(super) fn blocks(&self, visit: &mut dyn FnMut(usize, SparseMatrix) -> Result<()>) -> Result<()> {
+        one_ahead(self.buckets.iter(), |bucket| Ok((bucket.rows.start, self.read(bucket)?)), &mut |(start, rows)| {
+            visit(start, rows)
+        })
+    }
+
+    fn read(&self, Bucket { rows, start, n_values }: &Bucket) -> Result<SparseMatrix> {
         let io = |source| Error::Io { path: std::env::temp_dir(), source };
-        for Bucket { rows, start, n_values } in &self.buckets {
-            let mut entries = vec![Entry { row: 0, column: 0, value: 0.0 }; *n_values];
-            let mut file = &self.file;
-            file.seek(SeekFrom::Start((start * size_of::<Entry>()) as u64)).map_err(io)?;
-            file.read_exact(bytemuck::cast_slice_mut(&mut entries)).map_err(io)?;
-            let mut indptr = vec![0; rows.len() + 1];
-            entries.iter().for_each(|entry| indptr[entry.row as usize + 1] += 1);
-            for row in 0..rows.len() {
-                indptr[row + 1] += indptr[row];
-            }
-            let mut next = indptr.clone();
-            let (mut indices, mut values) = (vec![0; *n_values], vec![0.0; *n_values]);
-            for Entry { row, column, value } in entries {
-                let at = next[row as usize];
-                (indices[at], values[at]) = (column, value);
-                next[row as usize] += 1;
-            }
-            visit(rows.start, SparseMatrix::new(self.n_columns, indptr, indices, values)?)?;
+        let mut entries = vec![Entry { row: 0, column: 0, value: 0.0 }; *n_values];
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start((start * size_of::<Entry>()) as u64)).map_err(io)?;
+        file.read_exact(bytemuck::cast_slice_mut(&mut entries)).map_err(io)?;
+        let mut indptr = vec![0; rows.len() + 1];
+        entries.iter().for_each(|entry| indptr[entry.row as usize + 1] += 1);
+        for row in 0..rows.len() {
+            indptr[row + 1] += indptr[row];
         }
-        Ok(())
+        let mut next = indptr.clone();
+        let (mut indices, mut values) = (vec![0; *n_values], vec![0.0; *n_values]);
+        for Entry { row, column, value } in entries {
+            let at = next[row as usize];
+            (indices[at], values[at]) = (column, value);
+            next[row as usize] += 1;
+        }
+        SparseMatrix::new(self.n_columns, indptr, indices, values)
     }
 }
 

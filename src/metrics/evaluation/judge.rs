@@ -47,11 +47,13 @@ impl Bench<'_> {
     /// The rows of all methods, the model's first.
     pub(super) fn judge(&self, condition: &Condition, real: &[usize], generated: &[usize]) -> Vec<Judged> {
         let status = self.predicted.statuses[generated[0]].clone();
+        let stratum = self.predicted.strata[generated[0]].clone();
         let row = |method: &str, n_generated: usize| ScoreRow {
             method: method.into(),
             perturbation: condition.perturbation.to_string(),
             covariates: condition.covariates.clone(),
             status: status.clone(),
+            stratum: stratum.clone(),
             n_real: real.len(),
             n_generated,
             ..ScoreRow::default()

@@ -154,6 +154,10 @@ impl FittedFlow for CalmFlow {
         &self.reader
     }
 
+    fn reader_mut(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+
     fn tensors(&self) -> &HashMap<String, Tensor> {
         &self.tensors
     }

@@ -18,7 +18,7 @@ use crate::models::trial::{self, condition};
 /// A tokenizer whose alphabet is all bytes.
 fn tokenizer() -> Tokenizer {
     let (_, conditions) = trial::cells();
-    let prompts: Vec<String> = conditions.iter().map(|condition| trial::template().fill(condition)).collect();
+    let prompts: Vec<String> = conditions.iter().map(|condition| trial::phrasing().prompt(condition)).collect();
     Tokenizer::fit(&prompts).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn start(params: &CalmFlowParams) -> LanguageStart {
 fn objective(params: CalmFlowParams) -> CalmFlowObjective {
     let (points, conditions) = trial::cells();
     let start = start(&params);
-    CalmFlowObjective::new(points.view(), &conditions, trial::template(), params, Some(start), 3, &Device::Cpu).unwrap()
+    CalmFlowObjective::new(points.view(), &conditions, trial::phrasing(), params, Some(start), 3, &Device::Cpu).unwrap()
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn prompts_beyond_the_context_are_refused_in_training_and_afterwards() {
         let params = params.on_language(language);
         let (points, conditions) = trial::cells();
         let start = Some(start(&params));
-        CalmFlowObjective::new(points.view(), &conditions, trial::template(), params, start, 3, &Device::Cpu)
+        CalmFlowObjective::new(points.view(), &conditions, trial::phrasing(), params, start, 3, &Device::Cpu)
     };
     let mut fit = fit;
     let error = fit(longest + n_own - 1).err().unwrap();

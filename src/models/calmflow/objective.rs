@@ -14,9 +14,10 @@ use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Template;
+use crate::conditions::prompt::Phrasing;
 use crate::error::refuse;
 use crate::language::parameters::Parameters;
+use crate::models::described::Strength;
 use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
@@ -49,7 +50,7 @@ impl CalmFlowObjective {
     pub fn new(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        template: Template,
+        phrasing: Phrasing,
         params: CalmFlowParams,
         language: Option<LanguageStart>,
         seed: u64,
@@ -57,10 +58,10 @@ impl CalmFlowObjective {
     ) -> Result<Self> {
         params.check()?;
         let (given, tokenizer) = match language {
-            Some(language) => (language.tensors, Some(language.tokenizer)),
-            None => (HashMap::new(), None),
+            Some(language) => (language.tensors, language.tokenizer),
+            None => (HashMap::new(), phrasing.fit_tokenizer(conditions)?),
         };
-        let mut reader = Reader::fit(embedding, conditions, template, params.reader(), tokenizer, seed)?;
+        let mut reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
         if let Some(language) = &params.language {
             let (context, n_own) = (language.network.context, params.order().n_tokens());
             let Some(room) = context.checked_sub(n_own).filter(|room| *room > 0) else {
@@ -68,9 +69,9 @@ impl CalmFlowObjective {
                     format!("the language model reads at most {context} tokens, and the flow alone has {n_own}");
                 return refuse("time-steps", params.n_steps, &reason);
             };
-            reader = reader.within(room, conditions)?;
+            reader = reader.within(room, conditions, params.reader().reads_order)?;
         }
-        let cells = TrainingCells::new(embedding, conditions, &reader)?;
+        let cells = TrainingCells::new(embedding, conditions, &reader, params.reader().reads_order)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, params, reader.sizes());
         let members = Members::draw(params.n_members, seed, device, given, network)?;
         Ok(Self { params, reader, members, cells })
@@ -155,6 +156,10 @@ impl Fitting for CalmFlowObjective {
 
     fn choice(&self) -> Option<&Choice> {
         self.reader.guide.choice()
+    }
+
+    fn strength(&self) -> Option<&Strength> {
+        self.reader.guide.strength()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

@@ -170,6 +170,7 @@ impl CalmFlowParams {
             inputs: self.inputs,
             source: self.source,
             evidence: self.evidence,
+            reads_order: self.prompt_use.has_prefix(),
         }
     }
 

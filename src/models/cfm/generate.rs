@@ -105,6 +105,10 @@ impl FittedFlow for Cfm {
         &self.reader
     }
 
+    fn reader_mut(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+
     fn tensors(&self) -> &HashMap<String, Tensor> {
         &self.tensors
     }

@@ -12,9 +12,10 @@ use super::network::{Fields, Network};
 use super::params::CfmParams;
 use crate::Result;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Template;
+use crate::conditions::prompt::Phrasing;
 use crate::flow::Points;
 use crate::language::parameters::Parameters;
+use crate::models::described::Strength;
 use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
@@ -44,14 +45,15 @@ impl CfmObjective {
     pub fn new(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        template: Template,
+        phrasing: Phrasing,
         params: CfmParams,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
         params.check()?;
-        let reader = Reader::fit(embedding, conditions, template, params.reader(), None, seed)?;
-        let cells = TrainingCells::new(embedding, conditions, &reader)?;
+        let tokenizer = phrasing.fit_tokenizer(conditions)?;
+        let reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
+        let cells = TrainingCells::new(embedding, conditions, &reader, params.reader().reads_order)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
         let members = Members::draw(params.n_members, seed, device, HashMap::new(), network)?;
         Ok(Self { params, reader, members, cells })
@@ -111,6 +113,10 @@ impl Fitting for CfmObjective {
 
     fn choice(&self) -> Option<&Choice> {
         self.reader.guide.choice()
+    }
+
+    fn strength(&self) -> Option<&Strength> {
+        self.reader.guide.strength()
     }
 
     fn model(&self) -> Result<Box<dyn FittedMethod>> {

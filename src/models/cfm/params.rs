@@ -117,6 +117,7 @@ impl CfmParams {
             inputs: self.inputs,
             source: self.source,
             evidence: false,
+            reads_order: false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which closed form tells the mean, and what it was fitted to.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,11 @@ impl ClosedForm {
             Self::AdditiveShift => "additive-shift",
             Self::InteractionShift => "interaction-shift",
         }
+    }
+
+    /// True if it adds effects of components up, which descriptions can tell.
+    pub fn reads_descriptions(self) -> bool {
+        !matches!(self, Self::ControlMean | Self::PerturbedMean)
     }
 
     /// True if control cells are moved; otherwise all cells are alike.
@@ -96,6 +103,24 @@ impl Fit {
                 let mean = parts.mean();
                 Ok([parts.control, mean])
             }
+        }
+    }
+
+    /// The effects of components that were measured alone: component → (n_dims).
+    pub(super) fn singles(&self) -> BTreeMap<String, Array1<f32>> {
+        match self {
+            Self::Effects(effects) => effects.singles(),
+            Self::Linear(linear) => linear.effects().singles(),
+            Self::Interaction(interactions) => interactions.singles(),
+        }
+    }
+
+    /// Takes an effect for a component that no training cell had; a known one keeps its own.
+    pub(super) fn introduce(&mut self, component: &str, effect: Array1<f32>) {
+        match self {
+            Self::Effects(effects) => effects.introduce(component, effect),
+            Self::Linear(linear) => linear.introduce(component, effect),
+            Self::Interaction(interactions) => interactions.introduce(component, &effect),
         }
     }
 

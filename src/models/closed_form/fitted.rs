@@ -6,9 +6,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::estimate::{ClosedForm, Fit};
 use crate::Result;
+use crate::conditions::descriptions::Descriptions;
 use crate::conditions::{Condition, Perturbation};
 use crate::error::refuse;
-use crate::models::method::{Asked, Draws, FittedMethod, Made};
+use crate::models::described::{DescribedEffects, Strength};
+use crate::models::method::{Asked, DESCRIPTIONS, Draws, FittedMethod, Made, refuse_undescribed};
 use crate::models::record::Record;
 use crate::models::reference::Choice;
 use crate::models::source::ControlCells;
@@ -18,6 +20,8 @@ use crate::models::training_data::TrainingData;
 const ESTIMATE: &str = "estimate.json";
 /// The control cells that are moved.
 const CONTROLS: &str = "control_cells.safetensors";
+/// What descriptions tell.
+const DESCRIBED: &str = "described_effects.json";
 
 /// A fitted closed form.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,17 +30,28 @@ pub struct FittedClosedForm {
     fit: Fit,
     /// The cells that are moved, unless all are alike.
     controls: Option<ControlCells>,
+    /// What descriptions tell of components that no training cell had.
+    described: Option<DescribedEffects>,
+    /// What is said of components.
+    descriptions: Descriptions,
 }
 
 impl FittedClosedForm {
     /// Fits to training cells; the seed decides which control cells are kept where there are very many.
     ///
     /// # Errors
-    /// [`crate::Error::ShapeMismatch`]; [`crate::Error::TooFew`] if there are no control cells in a covariate stratum.
-    pub fn fit(form: ClosedForm, cells: &TrainingData, seed: u64) -> Result<Self> {
+    /// [`crate::Error::ShapeMismatch`]; [`crate::Error::TooFew`] if there are no control cells in a covariate stratum; those of
+    /// [`DescribedEffects::fit`].
+    pub fn fit(form: ClosedForm, cells: &TrainingData, descriptions: &Descriptions, seed: u64) -> Result<Self> {
         let fit = Fit::to(form, cells.embedding, cells.conditions, seed)?;
         let controls = form.is_shift().then(|| ControlCells::fit(cells.embedding, cells.conditions, seed));
-        Ok(Self { form, fit, controls })
+        let described = match form.reads_descriptions() && !descriptions.is_empty() {
+            true => Some(DescribedEffects::fit(descriptions, &fit.singles())?.0),
+            false => None,
+        };
+        let mut fitted = Self { form, fit, controls, described, descriptions: Descriptions::default() };
+        fitted.describe(descriptions)?;
+        Ok(fitted)
     }
 
     /// Takes from a record what [`FittedMethod::record`] put into it.
@@ -54,7 +69,9 @@ impl FittedClosedForm {
         if !belongs {
             return refuse("method", form.name(), &format!("{ESTIMATE} was fitted for another method; fit it again"));
         }
-        let mut fitted = Self { form, fit, controls: None };
+        let described = if record.has(DESCRIBED) { Some(record.take(DESCRIBED)?) } else { None };
+        let descriptions = if record.has(DESCRIPTIONS) { record.take(DESCRIPTIONS)? } else { Descriptions::default() };
+        let mut fitted = Self { form, fit, controls: None, described, descriptions };
         if form.is_shift() {
             let arrays: std::collections::BTreeMap<_, _> = record.take_arrays(CONTROLS)?;
             let first = arrays.keys().next().map(|name: &String| serde_json::from_str(name));
@@ -100,7 +117,35 @@ impl FittedMethod for FittedClosedForm {
         if let Some(controls) = &self.controls {
             record.put_arrays(CONTROLS, controls.to_arrays()?)?;
         }
+        self.described.iter().try_for_each(|described| record.put(DESCRIBED, described))?;
+        if !self.descriptions.is_empty() {
+            record.put(DESCRIPTIONS, &self.descriptions)?;
+        }
         Ok(record)
+    }
+
+    fn strength(&self) -> Option<&Strength> {
+        self.described.as_ref().map(DescribedEffects::strength)
+    }
+
+    fn check_unseen(&self) -> Result<()> {
+        match self.form.reads_descriptions() && self.described.is_none() {
+            true => refuse_undescribed(self.name()),
+            false => Ok(()),
+        }
+    }
+
+    fn descriptions(&self) -> Option<&Descriptions> {
+        Some(&self.descriptions)
+    }
+
+    fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        self.descriptions.add(descriptions)?;
+        let Some(described) = &self.described else { return Ok(()) };
+        for (component, text) in descriptions.iter() {
+            self.fit.introduce(component, described.effect(text)?);
+        }
+        Ok(())
     }
 
     fn choice(&self) -> Option<&Choice> {

@@ -6,6 +6,7 @@ use ndarray::ArrayView2;
 use super::codes::Codes;
 use crate::Result;
 use crate::conditions::Condition;
+use crate::conditions::descriptions::Descriptions;
 use crate::models::coordinates::Coordinates;
 use crate::models::guide::{Centre, Guide};
 use crate::models::reference::Choice;
@@ -29,7 +30,7 @@ impl Told {
     pub fn fit(embedding: ArrayView2<f32>, conditions: &[Condition], centre: Centre, seed: u64) -> Result<Self> {
         let guide = match centre {
             Centre::None => None,
-            _ => Some(Guide::fit(embedding, conditions, centre, Coordinates::Scaled, seed)?),
+            _ => Some(Guide::fit(embedding, conditions, centre, Coordinates::Scaled, &Descriptions::default(), seed)?),
         };
         Ok(Self { codes: Codes::fit(conditions), guide })
     }

@@ -192,6 +192,18 @@ impl Effects {
         Ok(estimate)
     }
 
+    /// The effects of components that were measured alone, over all covariates: component → (n_dims).
+    pub fn singles(&self) -> BTreeMap<String, Array1<f32>> {
+        let alone = |component: &String| self.deltas.keys().any(|(_, other)| other == component);
+        let pooled = self.pooled.iter().filter(|(component, _)| alone(component));
+        pooled.map(|(component, delta)| (component.clone(), delta.clone())).collect()
+    }
+
+    /// Takes an effect for a component that no training cell had; others keep theirs.
+    pub fn introduce(&mut self, component: &str, delta: Array1<f32>) {
+        self.pooled.entry(component.to_owned()).or_insert(delta);
+    }
+
     fn lookup(&self, means: &BTreeMap<Covariates, Array1<f32>>, covariates: &Covariates) -> Result<Array1<f32>> {
         means.get(covariates).cloned().ok_or_else(|| unknown_covariates(covariates, means.keys()))
     }

@@ -96,6 +96,11 @@ impl Linear {
     pub fn effects(&self) -> &Effects {
         &self.effects
     }
+
+    /// Takes an effect for a component that no training cell had.
+    pub fn introduce(&mut self, component: &str, delta: Array1<f32>) {
+        self.effects.introduce(component, delta);
+    }
 }
 
 /// Σ δ of a condition: (n_dims).

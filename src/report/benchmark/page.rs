@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{audit, conditions, differences, leaderboard, verdict::verdict};
 use crate::metrics::benchmark::Benchmark;
-use crate::metrics::leaderboard::metrics;
+use crate::metrics::leaderboard::{metrics, over_seeds};
 use crate::report::contents::Metric;
 use crate::report::html::{count, escape};
 use crate::report::shell::shell;
-use crate::report::{provenance, scores, words};
+use crate::report::{provenance, scores, strata, words};
 
 /// The page; without a title it is named after what was compared.
 pub fn page(benchmark: &Benchmark, title: Option<&str>) -> String {
@@ -31,6 +31,7 @@ pub fn page(benchmark: &Benchmark, title: Option<&str>) -> String {
         explained(benchmark),
         scores::meanings(&main),
         differences::section(benchmark),
+        strata::section(&over_seeds(&benchmark.rows)),
         conditions::section(benchmark, &main),
         audit::section(benchmark),
         leaderboard::costs(benchmark),

@@ -81,16 +81,22 @@ impl Job {
             ..params.fit(self.method, self.seed)
         };
         let (stage, runner_of_fit, folder) = run("fit");
-        let inputs = vec![("prepared screen", self.prepared.clone())];
+        let mut inputs = vec![("prepared screen", self.prepared.clone())];
+        inputs.extend(fit.descriptions.clone().map(|path| ("descriptions", path)));
         let decided = ["input", "output", "force", "resume"];
         let fit = Step::new(stage, fit, &decided, inputs, &self.model(), move |params: &FitParams, _, begun| {
             let resume = begun && checkpoint::path_of(&params.output).exists();
             runner_of_fit.run(stage, &FitParams { resume, ..params.clone() }, &folder, resume)
         })?;
-        let predict =
-            PredictParams { model: self.model(), output: predicted.clone(), force: true, ..params.predict(self.seed) };
+        let predict = PredictParams {
+            model: self.model(),
+            output: predicted.clone(),
+            force: true,
+            ..params.predict(self.method, self.seed)
+        };
         let (stage, runner_of_predict, folder) = run("predict");
-        let inputs = vec![("model", self.model())];
+        let mut inputs = vec![("model", self.model())];
+        inputs.extend(predict.descriptions.clone().map(|path| ("descriptions", path)));
         let decided = ["model", "output", "force"];
         let predict = Step::new(stage, predict, &decided, inputs, &predicted, move |params: &PredictParams, _, _| {
             runner_of_predict.run(stage, params, &folder, false)

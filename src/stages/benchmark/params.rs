@@ -32,6 +32,9 @@ pub struct BenchmarkParams {
     pub output: PathBuf,
     /// The methods; [`REFERENCE`] always takes part.
     pub methods: Vec<Method>,
+    /// A table with the columns `name` and `text` that says what components are, for the methods that read it; held-out components
+    /// that training does not have are then predicted from it.
+    pub descriptions: Option<PathBuf>,
     /// How many seeds each method has.
     pub seeds: u64,
     /// The first of them; the others follow it.
@@ -70,6 +73,7 @@ impl Default for BenchmarkParams {
             folds: None,
             output: "benchmark".into(),
             methods: Method::ALL.to_vec(),
+            descriptions: None,
             seeds: 3,
             first_seed: 0,
             steps: None,
@@ -106,7 +110,7 @@ impl BenchmarkParams {
                 return refuse(name, "0", "at least one is needed");
             }
         }
-        self.predict(self.first_seed).check()
+        self.predict(REFERENCE, self.first_seed).check()
     }
 
     /// Fails unless there is exactly one way of holding out, and splits have names that can be those of folders.
@@ -151,7 +155,8 @@ impl BenchmarkParams {
 
     /// The choices of a fit: the method's own, and the same budget for all that are trained.
     pub(super) fn fit(&self, method: Method, seed: u64) -> FitParams {
-        let own = FitParams { method, seed, device: self.device, ..FitParams::default() };
+        let descriptions = self.descriptions.clone().filter(|_| method.has(Has::Descriptions));
+        let own = FitParams { method, seed, descriptions, device: self.device, ..FitParams::default() };
         match method.has(Has::Training) {
             true => FitParams { steps: self.steps, budget_seconds: self.budget_seconds, ..own },
             false => own,
@@ -159,9 +164,13 @@ impl BenchmarkParams {
     }
 
     /// The choices of a prediction.
-    pub(super) fn predict(&self, seed: u64) -> PredictParams {
+    pub(super) fn predict(&self, method: Method, seed: u64) -> PredictParams {
+        // Means need no component's effect, and so no description of it when they are fitted.
+        let is_mean = matches!(method, Method::ControlMean | Method::PerturbedMean);
         PredictParams {
             held_out: true,
+            allow_unseen: self.descriptions.is_some(),
+            descriptions: self.descriptions.clone().filter(|_| is_mean),
             cells: self.cells,
             at_most_comparable: true,
             seed,

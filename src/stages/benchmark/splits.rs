@@ -84,5 +84,5 @@ fn folds(
         ));
     }
     let name = |place: usize| format!("fold-{}", place + 1);
-    Ok(folds.tables(&conditions, &own.control).into_iter().enumerate().map(|(i, table)| (name(i), table)).collect())
+    Ok(folds.tables(&conditions, &own.control)?.into_iter().enumerate().map(|(i, table)| (name(i), table)).collect())
 }

@@ -46,7 +46,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 49] {
+    fn made(&self) -> [(&'static str, Has, bool); 50] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -61,7 +61,8 @@ impl FitParams {
             ("validation-conditions", Has::Training, self.validation_conditions > 0),
             ("validation-split", Has::Training, self.validation_split),
             ("checkpoint-every", Has::Training, self.checkpoint_every != own.checkpoint_every),
-            ("prompt", Has::Flow, self.prompt.is_some()),
+            ("prompt", Has::Flow, !self.prompts.is_empty()),
+            ("descriptions", Has::Descriptions, self.descriptions.is_some()),
             ("centre", Has::Estimate, self.centre != own.centre),
             ("coordinates", Has::Flow, self.coordinates.is_some()),
             ("no-inputs", Has::Estimate, self.inputs != own.inputs),
@@ -108,6 +109,7 @@ impl FitParams {
         let reason = match needs {
             Has::Training => "is a closed form and trains nothing; leave it away",
             Has::Flow | Has::Source => "is no flow and has none; leave it away",
+            Has::Descriptions => "reads no descriptions; leave them away",
             Has::Estimate => "is told no estimate; leave it away",
             Has::Counts => "has none; leave it away, or fit with --method scvi or cpa",
             Has::Adversary => "has none; leave it away, or fit with --method cpa",

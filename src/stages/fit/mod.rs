@@ -10,6 +10,7 @@ mod train;
 mod validation;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -20,14 +21,16 @@ pub use params::FitParams;
 use self::checkpoint::Checkpoint;
 use self::screen::Screen;
 use self::validation::Validation;
-use crate::Result;
-use crate::conditions::prompt::Template;
-use crate::io::{atomic, digest, model_folder};
+use crate::conditions::descriptions::Descriptions;
+use crate::conditions::prompt::Phrasing;
+use crate::io::{atomic, description_table, digest, model_folder};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
+use crate::models::known::Known;
 use crate::models::method::{Begun, FittedMethod, Fitting, Makes};
 use crate::models::reference::{Choice, Tried};
 use crate::training::{Progress, State, TrainingParams};
+use crate::{Error, Result};
 
 /// Told while a fit runs.
 pub trait Watcher {
@@ -51,8 +54,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     watcher.say(&format!("device: {device_name}"));
     let mut screen = Screen::read(params)?;
     let covariates = &screen.settings.covariates;
-    let prompt = params.prompt.clone().unwrap_or_else(|| Template::plain(covariates));
-    let template = Template::parse(&prompt, covariates)?;
+    let descriptions = params.descriptions.as_deref().map(|path| descriptions(path, params, &screen.known, watcher));
+    let phrasing = Phrasing::new(&params.prompts, covariates, descriptions.transpose()?.unwrap_or_default())?;
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
     let (choices, given, given_sha256) = params.given(&device, watcher)?;
@@ -70,20 +73,23 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let (gene_decoder, n_decoder_cells) = gene_decoder.unzip();
 
     let n_cells = screen.conditions.len();
-    let begun = choices.begin(&screen.training_data(), template, given, params.seed, &device)?;
+    let begun = choices.begin(&screen.training_data(), phrasing, given, params.seed, &device)?;
     // The method has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let input_sha256 = digest::sha256(&params.input)?;
+    let descriptions_sha256 = params.descriptions.as_deref().map(digest::sha256).transpose()?;
     let fitted = match begun {
         Begun::Fitted(method) => {
             tell(method.choice(), watcher);
+            method.strength().iter().for_each(|strength| watcher.say(&strength.to_string()));
             watcher.say(&format!("`{}` is a closed form: fitted", method.name()));
             Trained::closed_form(method)
         }
         Begun::Training(fitting) => {
             tell(fitting.choice(), watcher);
+            fitting.strength().iter().for_each(|strength| watcher.say(&strength.to_string()));
             fitting.origin().iter().for_each(|origin| watcher.say(origin));
-            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &given_sha256))?;
+            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &given_sha256, &descriptions_sha256))?;
             train_to_the_end(params, &*fitting, n_cells, screen.validation.take(), &checkpoint, watcher)?
         }
     };
@@ -97,12 +103,14 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         provenance: json!({
             "input_sha256": input_sha256,
             "pretrained_sha256": given_sha256,
+            "descriptions_sha256": descriptions_sha256,
             "seed": params.seed,
             "training": fitted.training,
             "best_step": fitted.best_step,
             "n_weights": fitted.n_weights,
             "gene_decoder_cells": n_decoder_cells,
             "interaction": fitted.method.choice(),
+            "described": fitted.method.strength(),
         }),
         method: fitted.method,
     };
@@ -157,6 +165,38 @@ fn train_to_the_end(
     history.extend(validation.iter().flat_map(|validation| validation.history(state.step)));
     let n_weights = state.n_weights();
     Ok(Trained { method: fitting.model()?, history, training: Some(training), best_step, n_weights })
+}
+
+/// Reads what is said of components, and tells which of them the screen does not have.
+///
+/// # Errors
+/// Those of reading; [`crate::Error::BadValues`] if a component of the training cells has no description, unless that is
+/// allowed.
+fn descriptions(path: &Path, params: &FitParams, known: &Known, watcher: &dyn Watcher) -> Result<Descriptions> {
+    let descriptions = description_table::read(path)?;
+    let components = known.components();
+    let lacking: Vec<String> = components.iter().filter(|name| descriptions.get(name).is_none()).cloned().collect();
+    if !lacking.is_empty() && !params.descriptions_partial {
+        return Err(Error::BadValues {
+            place: "components of the training cells".into(),
+            problem: format!("without a row in `{}`", path.display()),
+            n_bad: lacking.len(),
+            n_total: components.len(),
+            examples: lacking,
+            hint: "describe them, or say --descriptions-partial".into(),
+        });
+    }
+    let others: Vec<&String> =
+        descriptions.iter().map(|(name, _)| name).filter(|name| !components.contains(name)).collect();
+    if let Some(example) = others.first() {
+        watcher.say(&format!(
+            "{} of {} descriptions are of components that no training cell has, such as `{example}`: predict --allow-unseen takes \
+             them",
+            others.len(),
+            descriptions.len()
+        ));
+    }
+    Ok(descriptions)
 }
 
 /// Tells the rule of combination, where there is one.

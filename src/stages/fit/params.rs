@@ -36,8 +36,13 @@ pub struct FitParams {
     pub budget_seconds: Option<f64>,
     /// Seed of everything drawn.
     pub seed: u64,
-    /// The prompt, with `{perturbation}` and the covariates in braces; a plain sentence if absent.
-    pub prompt: Option<String>,
+    /// Prompts that say the same, with `{perturbation}`, covariates and perhaps `{descriptions}` in braces; a plain sentence if
+    /// there are none.
+    pub prompts: Vec<String>,
+    /// A table with the columns `name` and `text` that says what components are.
+    pub descriptions: Option<PathBuf>,
+    /// Some components of the screen may have no description.
+    pub descriptions_partial: bool,
     /// How the prompt is used (calmflow).
     pub prompt_use: Option<PromptUse>,
     /// What cells are measured from.
@@ -144,7 +149,9 @@ impl Default for FitParams {
             steps: None,
             budget_seconds: None,
             seed: 0,
-            prompt: None,
+            prompts: Vec::new(),
+            descriptions: None,
+            descriptions_partial: false,
             prompt_use: None,
             centre: Centre::Interaction,
             coordinates: None,
@@ -230,6 +237,9 @@ impl FitParams {
         }
         if !(0.0..1.0).contains(&self.average) {
             return refuse("average", self.average, "it must be zero or above, and below one");
+        }
+        if self.descriptions_partial && self.descriptions.is_none() {
+            return refuse("descriptions-partial", "given", "there are no descriptions; give --descriptions FILE.csv");
         }
         if self.validation_split && self.validation_conditions > 0 {
             return refuse("validation-conditions and validation-split", "both", "give one of them");

@@ -6,6 +6,7 @@ use ndarray::Array2;
 
 use crate::cells::{Annotations, Cells, Column, SparseMatrix, Value};
 use crate::conditions::Condition;
+use crate::conditions::status::Status;
 use crate::models::fitted::{FittedModel, Generated};
 use crate::preprocess::normalize;
 use crate::{Error, Result};
@@ -25,8 +26,10 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(model: &FittedModel, conditions: Vec<Condition>, n_cells: Vec<usize>) -> Self {
-        let statuses: Vec<String> =
-            conditions.iter().map(|condition| model.known.status(condition).to_string()).collect();
+        let measured = model.known.measured();
+        let found: Vec<Status> = conditions.iter().map(|condition| measured.status(condition)).collect();
+        let statuses: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let strata: Vec<String> = found.into_iter().map(Status::stratum).collect();
         let texts =
             |of: &dyn Fn(&Condition) -> String| Column::categorical(&conditions.iter().map(of).collect::<Vec<_>>());
         let mut obs = Annotations::new(conditions.iter().map(ToString::to_string).collect());
@@ -38,6 +41,7 @@ impl Wanted {
             obs.set(column, texts(&|condition| condition.covariates.get(column).cloned().unwrap_or_default()));
         }
         obs.set("status", Column::categorical(&statuses));
+        obs.set("stratum", Column::categorical(&strata));
         obs.set("library_size", Column::Float(vec![0.0; conditions.len()]));
         Self { conditions, statuses, n_cells, obs }
     }

@@ -3,7 +3,7 @@
 mod cells;
 mod emit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,11 @@ pub use self::emit::EmitAs;
 use crate::conditions::{Condition, Perturbation};
 use crate::error::refuse;
 use crate::flow::Solver;
-use crate::io::{atomic, digest, h5ad, model_folder};
+use crate::io::{atomic, description_table, digest, h5ad, model_folder};
 use crate::language::device::DeviceChoice;
 use crate::models::fitted::FittedModel;
 use crate::models::method::Draws;
+use crate::models::reference::nearest;
 use crate::{Error, Result};
 
 /// What to predict, and how.
@@ -35,6 +36,10 @@ pub struct PredictParams {
     pub covariates: Vec<String>,
     /// Predict all held-out conditions.
     pub held_out: bool,
+    /// Make cells of components that no training cell had, if they have a description.
+    pub allow_unseen: bool,
+    /// A table with the columns `name` and `text`: descriptions beside those that the model has.
+    pub descriptions: Option<PathBuf>,
     /// Cells per condition.
     pub cells: usize,
     /// Make fewer cells of a condition where there are fewer to compare them with: [`crate::models::known::Known::n_comparable`].
@@ -67,6 +72,8 @@ impl Default for PredictParams {
             perturbations: Vec::new(),
             covariates: Vec::new(),
             held_out: false,
+            allow_unseen: false,
+            descriptions: None,
             cells: 500,
             at_most_comparable: false,
             temperature: 1.0,
@@ -119,8 +126,12 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     atomic::check(&params.output, params.force)?;
     let (device, device_name) = params.device.open()?;
     say(&format!("device: {device_name}"));
-    let model = model_folder::read(&params.model, &device)?;
+    let mut model = model_folder::read(&params.model, &device)?;
+    if let Some(path) = &params.descriptions {
+        model.method.describe(&description_table::read(path)?)?;
+    }
     let conditions = conditions(params, &model)?;
+    check_unseen(params, &model, &conditions)?;
     let emission = match (params.emit_as, &params.truth) {
         (Some(program), Some(truth)) => Some(Emission::new(program, h5ad::read(truth)?, &model, &conditions)?),
         _ => None,
@@ -128,8 +139,8 @@ pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condit
     emission.iter().filter_map(Emission::remark).for_each(|remark| say(&remark));
     let n_cells = n_cells(params, &model, &conditions);
     tell_repeats(&model, &conditions, &n_cells, say);
+    let provenance = provenance(params, &model, &conditions)?;
     let wanted = Wanted::new(&model, conditions, n_cells);
-    let provenance = provenance(params, &model)?;
     let generate = |condition: &Condition, n_cells, seed| model.generate(condition, n_cells, params.draws(), seed);
     let blocks = wanted.blocks(&model, params.seed, generate, say);
     match emission {
@@ -165,7 +176,6 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
     let mut conditions: Vec<Condition> = Vec::new();
     for text in &params.perturbations {
         let pattern = Condition::parse(text, Perturbation::CONTROL)?;
-        model.known.require_components(&pattern.perturbation)?;
         let mut values = asked.clone();
         values.extend(pattern.covariates.clone());
         conditions.extend(model.known.expand(&pattern.perturbation, &values)?);
@@ -186,6 +196,51 @@ fn conditions(params: &PredictParams, model: &FittedModel) -> Result<Vec<Conditi
     conditions.sort();
     conditions.dedup();
     Ok(conditions)
+}
+
+/// Fails for components that no training cell had, unless they are described and allowed.
+fn check_unseen(params: &PredictParams, model: &FittedModel, conditions: &[Condition]) -> Result<()> {
+    let unseen = model.known.unseen(conditions);
+    let Some(first) = unseen.first() else { return Ok(()) };
+    let described = model.method.descriptions();
+    let is_described = |component: &String| described.is_some_and(|all| all.get(component).is_some());
+    let unknown: Vec<&&String> = unseen.iter().filter(|component| !is_described(component)).collect();
+    if params.allow_unseen {
+        model.method.check_unseen()?;
+    }
+    match unknown.first() {
+        None if params.allow_unseen => Ok(()),
+        None => {
+            let reason =
+                format!("{}; it is described: say --allow-unseen to estimate it from its text", never(&unseen));
+            refuse("perturbation", first, &reason)
+        }
+        Some(component) if params.allow_unseen => {
+            let unknown: BTreeSet<&String> = unknown.iter().map(|component| **component).collect();
+            let reason = format!(
+                "{}, and has no description; give --descriptions FILE.csv with its name and text",
+                never(&unknown)
+            );
+            refuse("perturbation", component, &reason)
+        }
+        Some(component) => Err(Error::UnknownName {
+            what: "perturbation".into(),
+            name: (**component).clone(),
+            place: "the model".into(),
+            nearest: nearest(component, model.known.components().iter()),
+        }),
+    }
+}
+
+/// That a component was never seen, and how many others were not.
+fn never(unseen: &BTreeSet<&String>) -> String {
+    match unseen.len() {
+        1 => "no training cell had it".into(),
+        n => {
+            let names: Vec<String> = unseen.iter().take(3).map(|name| format!("`{name}`")).collect();
+            format!("no training cell had it, nor others: {n} components, such as {}", names.join(", "))
+        }
+    }
 }
 
 /// How many cells are made of each condition.
@@ -219,7 +274,13 @@ fn tell_repeats(model: &FittedModel, conditions: &[Condition], n_cells: &[usize]
 }
 
 /// What made the file; the places of files do not go into it, their content does.
-fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json::Value> {
+fn provenance(params: &PredictParams, model: &FittedModel, conditions: &[Condition]) -> Result<serde_json::Value> {
+    let mut told = Vec::new();
+    for condition in conditions {
+        if let Some((prompt, tokens)) = model.method.told(condition)? {
+            told.push(json!({ "condition": condition.to_string(), "prompt": prompt, "tokens": tokens }));
+        }
+    }
     let mut files = BTreeMap::new();
     for name in model_folder::read_story(&params.model)?.files {
         files.insert(name.clone(), digest::sha256(&params.model.join(name))?);
@@ -229,11 +290,14 @@ fn provenance(params: &PredictParams, model: &FittedModel) -> Result<serde_json:
         "version": env!("CARGO_PKG_VERSION"),
         "model": model.method.params()?,
         "prompt": model.method.prompt(),
+        "told": told,
         "fit": model.provenance,
         "files_sha256": files,
         "perturbations": params.perturbations,
         "held_out": params.held_out,
         "covariates": params.covariates,
+        "allow_unseen": params.allow_unseen,
+        "descriptions_sha256": params.descriptions.as_deref().map(digest::sha256).transpose()?,
         "cells": params.cells,
         "at_most_comparable": params.at_most_comparable,
         "temperature": params.temperature,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::conditions::Condition;
+use crate::conditions::status::Measured;
 use crate::preprocess::split::{self, Split};
+use crate::stages::split::Strata;
 use crate::{Error, Result};
 
 /// What is known of the cells that passed the filters.
@@ -16,6 +18,8 @@ pub(super) struct Kept {
     pub training: Vec<usize>,
     /// The conditions without a training cell, and their numbers of cells.
     pub held_out: BTreeMap<Condition, usize>,
+    /// Stratum of the held-out conditions → numbers of conditions and of cells.
+    pub strata: Strata,
 }
 
 impl Kept {
@@ -42,14 +46,20 @@ impl Kept {
             say(&format!("no cell of `{lost}` is left"));
         }
         let held_out = split::held_out(&conditions, &splits);
+        let trains = |row: &usize| splits[*row] == Split::Train;
+        let measured: Measured = (0..splits.len()).filter(trains).map(|row| &conditions[row]).collect();
+        let mut strata = Strata::new();
         for (condition, n) in &held_out {
-            say(&format!("held out: {condition} ({n} cells)"));
+            let stratum = measured.status(condition).stratum();
+            say(&format!("held out: {condition} ({n} cells, {stratum})"));
+            let entry = strata.entry(stratum).or_default();
+            *entry = (entry.0 + 1, entry.1 + n);
         }
         let training: Vec<usize> = (0..splits.len()).filter(|&row| splits[row] == Split::Train).collect();
         let apart = splits.len() - training.len() - held_out.values().sum::<usize>();
         if apart > 0 {
             say(&format!("kept from training: {apart} cells of conditions that have training cells too"));
         }
-        Ok(Self { conditions, splits, training, held_out })
+        Ok(Self { conditions, splits, training, held_out, strata })
     }
 }

@@ -10,11 +10,12 @@ mod passes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use params::PreprocessParams;
 
 use crate::cells::Cells;
-use crate::embedding::pca::CrossFitted;
+use crate::embedding::pca::Pca;
 use crate::io::h5ad::Partial;
 use crate::io::{atomic, digest, h5ad, split_table};
 use crate::prepared;
@@ -22,6 +23,7 @@ use crate::preprocess::split::{self, Split};
 use crate::preprocess::split_table::{SplitTable, by_table};
 use crate::preprocess::variable_genes::Batches;
 use crate::preprocess::{labels, normalize, quality};
+use crate::stages::split::Strata;
 use crate::{Error, Result};
 use kept::Kept;
 use laps::Laps;
@@ -42,6 +44,8 @@ pub struct PreprocessSummary {
     pub variance_ratio: f64,
     /// The conditions without a training cell, and their numbers of cells.
     pub held_out: Vec<(String, usize)>,
+    /// The same by stratum.
+    pub strata: Strata,
     /// What the quality filters removed: reason → number.
     pub removed: BTreeMap<String, usize>,
     /// What each step took, in seconds, in their order.
@@ -54,7 +58,7 @@ pub struct PreprocessSummary {
 /// writing, so that the memory does not grow with the number of cells but for their annotations and coordinates.
 ///
 /// # Errors
-/// Those of reading and writing, of [`PreprocessParams::check`], of [`crate::preprocess`], of [`CrossFitted::fit`] and of
+/// Those of reading and writing, of [`PreprocessParams::check`], of [`crate::preprocess`], of [`Pca::fit`] and of
 /// the graph, each naming what to change.
 pub fn preprocess(params: &PreprocessParams, say: &dyn Fn(&str)) -> Result<PreprocessSummary> {
     preprocess_in_blocks(params, h5ad::BLOCK, say)
@@ -80,19 +84,33 @@ pub fn preprocess_in_blocks(
     }
     atomic::check(&params.output, params.force)?;
     let table = params.split.as_deref().map(split_table::read).transpose()?;
-    // Reading the file once more for its checksum takes as long as all else that one thread does.
+    // Reading the file once more for its checksum takes as long as all else that one thread does; a mistake does not wait
+    // for it.
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let sha256 = scope.spawn(|| digest::sha256(&params.input));
-        let (file, outline) = Partial::open(&params.input, &[])?;
-        let screen = Screen { file: &file, outline, n_values };
-        let summary = screen.prepare(table.as_ref(), params, say, || match sha256.join() {
-            Ok(digest) => digest,
+        let sha256 = scope.spawn(|| digest::sha256_unless(&params.input, &stop));
+        let prepared = prepare(params, table.as_ref(), n_values, say, || match sha256.join() {
+            Ok(digest) => Ok(digest?.unwrap_or_default()),
             Err(panic) => std::panic::resume_unwind(panic),
-        })?;
-        // What was not understood at first may have been carried over in the end.
-        file.notes().iter().for_each(|note| say(&format!("{}: {note}", params.input.display())));
-        Ok(summary)
+        });
+        stop.store(true, Ordering::Relaxed);
+        prepared
     })
+}
+
+fn prepare(
+    params: &PreprocessParams,
+    table: Option<&SplitTable>,
+    n_values: usize,
+    say: &dyn Fn(&str),
+    sha256: impl FnOnce() -> Result<String>,
+) -> Result<PreprocessSummary> {
+    let (file, outline) = Partial::open(&params.input, &[])?;
+    let screen = Screen { file: &file, outline, n_values };
+    let summary = screen.prepare(table, params, say, sha256)?;
+    // What was not understood at first may have been carried over in the end.
+    file.notes().iter().for_each(|note| say(&format!("{}: {note}", params.input.display())));
+    Ok(summary)
 }
 
 /// A raw screen on disk.
@@ -172,7 +190,13 @@ impl Screen<'_> {
             say(&format!("all {n} genes that vary are used as variable genes, fewer than {}", params.n_top_genes));
         }
         let means = moments.logarithms.select(&columns).means();
-        let fitted = passes.components(&cells, &columns, CrossFitted::sums(means, &chosen)?, params.n_components)?;
+        let fitted = passes.components(&cells, &columns, means, &chosen, params.n_components)?;
+        if fitted.error > Pca::TOLERANCE {
+            say(&format!(
+                "the last components are near: the variance of one may be off by {:.1e} of it",
+                fitted.error.powi(2)
+            ));
+        }
         laps.end("components");
         let mut summary = PreprocessSummary {
             n_cells: rows.len(),
@@ -181,6 +205,7 @@ impl Screen<'_> {
             n_variable_genes: chosen.len(),
             variance_ratio: fitted.pca.variance_ratio.iter().sum(),
             held_out: kept.held_out.iter().map(|(condition, &n)| (condition.to_string(), n)).collect(),
+            strata: kept.strata.clone(),
             removed,
             seconds: Vec::new(),
         };

@@ -5,7 +5,7 @@ use ndarray::{Array2, Axis, s};
 use super::PreprocessParams;
 use crate::Result;
 use crate::cells::{Cells, SparseMatrix};
-use crate::embedding::pca::{CovarianceSums, CrossFitted};
+use crate::embedding::pca::CrossFitted;
 use crate::io::h5ad::{Derived, Matrix, Partial};
 use crate::prepared::Coordinates;
 use crate::preprocess::counts::Check;
@@ -119,21 +119,23 @@ impl Passes<'_> {
         }
     }
 
-    /// Fits the components to the genes `columns` of training cells.
+    /// Fits the components to the `chosen` ones of the genes `columns`, of training cells; `mean` is that of all `columns`.
     pub(super) fn components(
         &self,
         cells: &KeptCells,
         columns: &[usize],
-        mut sums: CovarianceSums,
+        mean: Vec<f64>,
+        chosen: &[usize],
         n_components: usize,
     ) -> Result<CrossFitted> {
-        self.blocks(cells, Some(columns), &mut |first, counts| {
-            let training = cells.training_of(first, counts.n_rows());
-            let factors = &cells.factors[first..first + counts.n_rows()];
-            sums.add(&normalized(counts, factors), &training);
-            Ok(())
-        })?;
-        CrossFitted::fit(sums, n_components)
+        CrossFitted::fit(mean, chosen, n_components, &|visit| {
+            self.blocks(cells, Some(columns), &mut |first, counts| {
+                let training = cells.training_of(first, counts.n_rows());
+                let factors = &cells.factors[first..first + counts.n_rows()];
+                visit(&normalized(counts, factors), &training);
+                Ok(())
+            })
+        })
     }
 
     /// Writes `X` and the counts, of the genes `columns`, and another matrix as `counts_original`; returns the coordinates of

@@ -14,23 +14,35 @@ use crate::stages::predict::{PredictParams, predict};
 use crate::stages::preprocess::{PreprocessParams, preprocess};
 use crate::stages::report::{ReportParams, report};
 use crate::stages::simulate::{SimulateParams, simulate};
+use crate::stages::split::{SchemeName, SplitParams, describe, split};
 use crate::stages::steps::Step;
 
 /// The sections that a configuration may have.
-pub const SECTIONS: [&str; 7] = ["simulate", "preprocess", "benchmark", "fit", "predict", "evaluate", "report"];
+pub const SECTIONS: [&str; 8] =
+    ["simulate", "split", "preprocess", "benchmark", "fit", "predict", "evaluate", "report"];
 
 /// The stages that a benchmark takes the place of: it fits, predicts and scores every method itself.
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 4] =
-    [("preprocess", "split"), ("fit", "pretrained"), ("fit", "language_model"), ("benchmark", "splits")];
+pub const PATH_KEYS: [(&str, &str); 8] = [
+    ("benchmark", "descriptions"),
+    ("fit", "descriptions"),
+    ("predict", "descriptions"),
+    ("split", "conditions"),
+    ("preprocess", "split"),
+    ("fit", "pretrained"),
+    ("fit", "language_model"),
+    ("benchmark", "splits"),
+];
 
 /// Where the results of a run lie.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     /// The simulated screen.
     pub screen: PathBuf,
+    /// What is held out of it.
+    pub split: PathBuf,
     /// The prepared screen.
     pub prepared: PathBuf,
     /// The model.
@@ -50,6 +62,7 @@ impl Layout {
     pub fn new(output: &Path) -> Self {
         Self {
             screen: output.join("0-screen.h5ad"),
+            split: output.join("0-split.csv"),
             prepared: output.join("1-prepared.h5ad"),
             model: output.join("2-model"),
             predicted: output.join("3-predicted.h5ad"),
@@ -65,7 +78,7 @@ fn simulated(config: &Config, layout: &Layout) -> Result<(PathBuf, Option<Step>)
     if let Some(input) = &config.input {
         return Ok((input.clone(), None));
     }
-    let decided = ["output", "force"];
+    let decided = ["output", "descriptions", "force"];
     let mut params: SimulateParams = read("simulate", &config.section("simulate"), &decided)?;
     (params.output, params.force) = (layout.screen.clone(), true);
     params.check()?;
@@ -73,6 +86,47 @@ fn simulated(config: &Config, layout: &Layout) -> Result<(PathBuf, Option<Step>)
         simulate(params, &|message| watcher.say(message)).map(drop)
     })?;
     Ok((layout.screen.clone(), Some(step)))
+}
+
+/// The step that writes the table of a section `[split]`, which the preparation then reads; none without such a section.
+fn held_out(
+    config: &Config,
+    layout: &Layout,
+    screen: &Path,
+    preprocess: &mut PreprocessParams,
+) -> Result<Option<Step>> {
+    if !config.sections.contains_key("split") {
+        return Ok(None);
+    }
+    if preprocess.split.is_some() || !preprocess.holdout.is_empty() || preprocess.no_holdout {
+        let reason = "[preprocess] says too what is held out; give one of them";
+        return refuse("[split]", "beside holdout, split or no_holdout", reason);
+    }
+    let decided = ["input", "output", "force"];
+    let mut params: SplitParams = read("split", &config.section("split"), &decided)?;
+    if params.scheme == SchemeName::Folds {
+        return refuse(
+            "split.scheme",
+            "folds",
+            "a run prepares one split; use [benchmark] with folds, or `scflow split`",
+        );
+    }
+    (params.input, params.output, params.force) = (screen.to_owned(), layout.split.clone(), true);
+    // What the section does not say is as in the preparation.
+    params.perturbation_column.get_or_insert_with(|| preprocess.perturbation_column.clone());
+    params.control.get_or_insert_with(|| preprocess.control.clone());
+    if params.covariates.is_empty() {
+        params.covariates.clone_from(&preprocess.covariates);
+    }
+    params.check()?;
+    preprocess.split = Some(layout.split.clone());
+    let mut inputs = vec![("screen", screen.to_owned())];
+    inputs.extend(params.conditions.clone().map(|path| ("conditions", path)));
+    Step::new("split", params, &decided, inputs, &layout.split, |params, watcher, _| {
+        split(params, &|message| watcher.say(message))
+            .map(|strata| watcher.say(&format!("held out: {}", describe(&strata))))
+    })
+    .map(Some)
 }
 
 /// What a benchmark takes of `[preprocess]` and `[benchmark]`, and which keys of the two the run decides.
@@ -97,6 +151,10 @@ pub fn plan_benchmark(
             "a benchmark fits, predicts and scores every method itself; write this section into a file of its own";
         return refuse("[benchmark]", format!("beside [{other}]"), reason);
     }
+    if config.sections.contains_key("split") {
+        let reason = "a benchmark has splits of its own: write folds or splits into [benchmark]";
+        return refuse("[benchmark]", "beside [split]", reason);
+    }
     let (screen, simulated) = simulated(config, layout)?;
     let [of_preprocess, of_benchmark] = DECIDED_OF_BENCHMARK;
     let mut preprocess: PreprocessParams = read("preprocess", &config.section("preprocess"), of_preprocess)?;
@@ -120,10 +178,14 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let decided = ["input", "output", "force"];
     let mut params: PreprocessParams = read("preprocess", &config.section("preprocess"), &decided)?;
     (params.input, params.output, params.force) = (screen.clone(), layout.prepared.clone(), true);
+    let split = held_out(config, layout, &screen, &mut params)?;
+    // With such a step the table is no choice of the preparation, but what the step before it wrote.
+    let kept = if split.is_some() { &["input", "output", "force", "split"][..] } else { &decided };
+    steps.extend(split);
     params.check()?;
     let mut inputs = vec![("screen", screen)];
     inputs.extend(params.split.clone().map(|path| ("split", path)));
-    steps.push(Step::new("preprocess", params, &decided, inputs, &layout.prepared, |params, watcher, _| {
+    steps.push(Step::new("preprocess", params, kept, inputs, &layout.prepared, |params, watcher, _| {
         preprocess(params, &|message| watcher.say(message)).map(drop)
     })?);
 
@@ -134,6 +196,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let mut inputs = vec![("prepared screen", layout.prepared.clone())];
     inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
     inputs.extend(params.language_model.clone().map(|path| ("language model", path)));
+    inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)
@@ -145,7 +208,8 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     // Whoever asks for nothing else wants what was held out.
     params.held_out |= params.perturbations.is_empty();
     params.check()?;
-    let inputs = vec![("model", layout.model.clone())];
+    let mut inputs = vec![("model", layout.model.clone())];
+    inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
     steps.push(Step::new("predict", params, &decided, inputs, &layout.predicted, |params, watcher, _| {
         predict(params, &|message| watcher.say(message)).map(drop)
     })?);

@@ -24,7 +24,7 @@ use self::strata::{Covariates, Strata};
 use self::table::Table;
 use super::effects::{unknown_component, unknown_covariates};
 use crate::Result;
-use crate::conditions::Condition;
+use crate::conditions::{Condition, Perturbation};
 
 /// What is estimated of a condition: its mean in parts, and what the estimate rests on.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +63,8 @@ pub struct InteractionEffects {
     shrunk: Shrunk,
     rules: Rules,
     choice: Choice,
-    /// Training combinations without any of their cells: Σ δ, interaction.
+    /// Training combinations without any of their cells, and single perturbations as others tell of them ([`Self::expect`]):
+    /// Σ δ, interaction.
     left_out: BTreeMap<Condition, (Array1<f64>, Array1<f64>)>,
 }
 
@@ -90,6 +91,34 @@ impl InteractionEffects {
         // Rounded as in a file, so that the estimates are the same before and after.
         let fitted = Self { controls: strata.controls, shrunk, rules, choice, left_out };
         Ok(Table::from(fitted).into())
+    }
+
+    /// The effects of components that were measured alone, over all covariates: component → (n_dims).
+    pub fn singles(&self) -> BTreeMap<String, Array1<f32>> {
+        let single = |(perturbation, effect): (&Perturbation, &Array1<f64>)| match perturbation.components() {
+            [component] if self.shrunk.raw.contains_key(perturbation) => Some((component.clone(), narrow(effect))),
+            _ => None,
+        };
+        self.shrunk.pooled.iter().filter_map(single).collect()
+    }
+
+    /// Takes an effect for a component that no training cell had; others keep theirs. It goes into sums of effects, mapped to covariates as that
+    /// of any component without cells there; of interactions with it nothing is known, so that none is estimated.
+    pub fn introduce(&mut self, component: &str, effect: &Array1<f32>) {
+        self.shrunk.pooled.entry(Perturbation::single(component)).or_insert_with(|| effect.mapv(f64::from));
+    }
+
+    /// Takes what is told of training components by others than their own cells, component → (n_dims): [`Self::views`] then
+    /// holds how each would be met had it not been measured at all.
+    pub fn expect(&mut self, told: &BTreeMap<String, Array1<f32>>) {
+        for condition in self.shrunk.measured.keys() {
+            let [component] = condition.perturbation.components() else { continue };
+            if let Some(effect) = told.get(component) {
+                let effect = self.shrunk.map(&effect.mapv(f64::from), &condition.covariates);
+                let zero = Array1::zeros(effect.len());
+                self.left_out.insert(condition.clone(), (effect, zero));
+            }
+        }
     }
 
     /// The rule in use, with the errors of all.
@@ -148,8 +177,8 @@ impl InteractionEffects {
         self.estimate_of(condition, &additive, &interaction, whole_measured)
     }
 
-    /// The ways in which a training condition can be met, least informed first: as it would be had it (a combination: over
-    /// all covariates) not been measured, had it been measured with other covariates only, and as it is.
+    /// The ways in which a training condition can be met, least informed first: as it would be had it (over all
+    /// covariates; a single perturbation where descriptions tell of it) not been measured, had it been measured with other covariates only, and as it is.
     ///
     /// # Errors
     /// Those of [`Self::estimate`].
@@ -157,7 +186,9 @@ impl InteractionEffects {
         let as_it_is = self.parts(condition)?;
         let mut views = Vec::new();
         if let Some((additive, interaction)) = self.left_out.get(condition) {
-            views.push(self.estimate_of(condition, additive, interaction, 0.0)?);
+            let estimate = self.estimate_of(condition, additive, interaction, 0.0)?;
+            let is_single = condition.perturbation.components().len() == 1;
+            views.push(if is_single { Estimate { parts_measured: 0.0, ..estimate } } else { estimate });
         }
         if let Some(effect) = self.shrunk.unmeasured.get(condition) {
             if condition.perturbation.components().len() > 1 {

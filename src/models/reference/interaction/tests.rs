@@ -226,3 +226,31 @@ fn an_effect_elsewhere_is_read_from_the_strata_with_like_controls() {
         - &fitted.parts(&condition("control | t=s2")).unwrap().control;
     assert!((left_out[1] - 3.0).abs() < 0.3, "{left_out}");
 }
+
+#[test]
+fn a_component_that_is_introduced_is_summed_and_a_single_is_also_met_as_others_tell_of_it() {
+    let Screen { cells, conditions, .. } = screen(0.5, 0.1);
+    let mut fitted = InteractionEffects::fit(cells.view(), &conditions, 0).unwrap();
+    let singles = fitted.singles();
+    assert_eq!(singles.keys().map(String::as_str).collect::<Vec<_>>(), ["p0", "p1", "p2", "p3", "p4", "p5", "p6"]);
+    let kind = conditions[0].covariates.clone();
+    let asked = |text: &str| Condition::new(Perturbation::parse(text, "control").unwrap(), kind.clone());
+    assert!(fitted.parts(&asked("p1 + new")).is_err());
+    let known = fitted.parts(&asked("p1")).unwrap();
+    let effect = Array1::from_shape_fn(N_DIMS, |dim| dim as f32);
+    fitted.introduce("new", &effect);
+    fitted.introduce("p1", &effect);
+    assert_eq!(fitted.parts(&asked("p1")).unwrap(), known);
+    let (new, pair) = (fitted.parts(&asked("new")).unwrap(), fitted.parts(&asked("p1 + new")).unwrap());
+    let gap = &pair.effect - &known.effect - &new.effect;
+    assert!(gap.iter().all(|gap| gap.abs() < 1e-4) && pair.interaction == Array1::<f32>::zeros(N_DIMS), "{gap}");
+    assert_eq!((new.parts_measured, pair.parts_measured, pair.whole_measured), (0.0, 0.5, 0.0));
+
+    let before = fitted.views(&asked("p2")).unwrap();
+    fitted.expect(&BTreeMap::from([("p2".to_owned(), effect)]));
+    let views = fitted.views(&asked("p2")).unwrap();
+    assert_eq!(views[1..], before[..]);
+    assert_eq!((views[0].parts_measured, views[0].whole_measured), (0.0, 0.0));
+    assert_eq!(views[0].effect, new.effect);
+    assert_eq!(fitted.views(&asked("p3")).unwrap().len(), before.len());
+}

@@ -82,7 +82,7 @@ impl Emission {
         match program {
             EmitAs::CellEval => cell_eval::label(&mut labels, covariates),
             EmitAs::Perturbench => perturbench::label(&mut labels, covariates)?,
-            EmitAs::Pertpy => pertpy::label(&mut labels, covariates, |condition| model.known.status(condition))?,
+            EmitAs::Pertpy => pertpy::label(&mut labels, covariates, &model.known.measured())?,
         }
         Ok(Self { program, real, labels })
     }

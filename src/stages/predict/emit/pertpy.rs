@@ -8,23 +8,21 @@ use std::path::Path;
 use super::EmitAs;
 use super::labels::Labels;
 use crate::Result;
-use crate::conditions::Condition;
+use crate::conditions::status::Measured;
 
 /// The column that tells real and generated cells of each condition apart.
 const GROUP: &str = "group";
 
-/// The perturbation, covariates under their own names, the origin, how far the condition is from training, and the group.
+/// The perturbation, covariates under their own names, the origin, how far the condition is from training and its stratum, and
+/// the group.
 ///
 /// # Errors
 /// Those of [`Labels::set_covariates`].
-pub(super) fn label<T: ToString>(
-    labels: &mut Labels,
-    covariates: &[String],
-    status: impl Fn(&Condition) -> T,
-) -> Result<()> {
+pub(super) fn label(labels: &mut Labels, covariates: &[String], measured: &Measured) -> Result<()> {
     labels.set("perturbation", |condition, _| condition.perturbation.to_string());
     labels.set("origin", |_, origin| origin.to_string());
-    labels.set("status", |condition, _| status(condition).to_string());
+    labels.set("status", |condition, _| measured.status(condition).to_string());
+    labels.set("stratum", |condition, _| measured.status(condition).stratum());
     labels.set(GROUP, |condition, origin| format!("{condition} | {origin}"));
     labels.set_covariates(EmitAs::Pertpy, covariates)
 }
