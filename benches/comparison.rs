@@ -27,7 +27,7 @@ use scflow::models::calmflow::{DecoderKind, PromptUse};
 use scflow::models::coordinates::Coordinates;
 use scflow::models::guide::{Centre, Guide};
 use scflow::models::method::{Asked, Begun, Draws};
-use scflow::models::registry::Method;
+use scflow::models::registry::{Given, Method};
 use scflow::models::source::Source;
 use scflow::models::training_data::{TrainingCounts, TrainingData};
 use scflow::prepared::Prepared;
@@ -239,7 +239,8 @@ impl Screen {
             pca: &self.pca,
             target_sum: self.target_sum,
         };
-        let Begun::Training(fitting) = choices.begin(&data, phrasing, None, seed, &Device::Cpu).unwrap() else {
+        let Begun::Training(fitting) = choices.begin(&data, phrasing, Given::Nothing, seed, &Device::Cpu).unwrap()
+        else {
             panic!("a closed form is not trained; it stands among the references")
         };
         let mut training = params.training();

@@ -49,7 +49,7 @@ fn objective(params: CalmFlowParams) -> CalmFlowObjective {
         .collect();
     let points = Array2::from_shape_simple_fn((conditions.len(), N_DIMS), || StandardNormal.sample(&mut rng));
     let phrasing = Phrasing::new(&["a cell with {perturbation}".into()], &[], Default::default()).unwrap();
-    CalmFlowObjective::new(points.view(), &conditions, phrasing, params, 0, &Device::Cpu).unwrap()
+    CalmFlowObjective::new(points.view(), &conditions, phrasing, params, None, 0, &Device::Cpu).unwrap()
 }
 
 /// Seconds of the fastest of several rounds of `n_steps` training steps, per step.
@@ -58,7 +58,8 @@ fn seconds_per_step(objective: &CalmFlowObjective, n_steps: usize) -> f64 {
     let mut best = f64::INFINITY;
     for round in 0..5 {
         let n_steps = (round + 1) * n_steps;
-        let training = TrainingParams { n_steps, learning_rate: 1e-3, weight_decay: 0.1, clip: 1.0, seed: 0 };
+        let training =
+            TrainingParams { n_steps, learning_rate: 1e-3, weight_decay: 0.1, clip: 1.0, accumulate: 1, seed: 0 };
         let (start, done) = (Instant::now(), state.step);
         fit(objective, &mut state, &training, &mut |_, _| Ok(())).unwrap();
         best = best.min(start.elapsed().as_secs_f64() / (n_steps - done) as f64);

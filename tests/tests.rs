@@ -18,4 +18,5 @@ mod architecture;
 mod flow;
 mod embedding;
 mod fit;
+mod language;
 mod norman;

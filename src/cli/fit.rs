@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fit_names::{
-    CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf,
+    CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf, TuneBy,
 };
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
@@ -99,6 +99,9 @@ struct Choices {
     /// Cells per training step [default: 128; 256 with cfm, 16 with scgpt].
     #[arg(long, value_name = "N")]
     cells_per_step: Option<usize>,
+    /// Minibatches whose gradients are averaged for one step: as if a step had so many times the cells, in the memory of one.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    accumulate: usize,
     /// Conditions per training step [default: 32; 8 where cells are paired by transport].
     #[arg(long, value_name = "N")]
     prompts_per_step: Option<usize>,
@@ -120,6 +123,8 @@ struct Choices {
     validation_split: bool,
     #[command(flatten)]
     calmflow: CalmFlowChoices,
+    #[command(flatten)]
+    language: LanguageChoices,
     #[command(flatten)]
     counts: CountChoices,
     #[command(flatten)]
@@ -161,6 +166,31 @@ struct CountChoices {
     /// Weight of the penalty on the slopes of cpa's adversaries [default: 3].
     #[arg(long, value_name = "WEIGHT")]
     penalty: Option<f64>,
+}
+
+/// The choices of a CaLMFlow on a language model from outside.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of --method calmflow on a language model")]
+struct LanguageChoices {
+    /// Stand on this causal language model: a Hugging Face folder with config.json, *.safetensors and tokenizer.json. Its
+    /// tokenizer and embeddings read the prompts.
+    #[arg(long, value_name = "FOLDER")]
+    language_model: Option<PathBuf>,
+    /// Take only its architecture and its tokenizer; weights are drawn from the seed.
+    #[arg(long, requires = "language_model")]
+    language_model_random: bool,
+    /// What of it is trained [default: full].
+    #[arg(long, value_enum, requires = "language_model")]
+    tune: Option<TuneBy>,
+    /// Rank of the matrices of --tune lora [default: 8].
+    #[arg(long, value_name = "N")]
+    lora_rank: Option<usize>,
+    /// Numbers within the perceptrons of --tune adapters [default: 32].
+    #[arg(long, value_name = "N")]
+    adapter_width: Option<usize>,
+    /// Make the numbers within its blocks again in the backward pass: less memory, more time, the same model.
+    #[arg(long, requires = "language_model")]
+    checkpoint_activations: bool,
 }
 
 /// The choices that only a CaLMFlow has.
@@ -206,7 +236,7 @@ impl Arguments {
     /// Runs the stage.
     pub fn run(self, shared: &super::shared::Shared) -> anyhow::Result<()> {
         let choices = self.choices;
-        let (calmflow, counts) = (choices.calmflow, choices.counts);
+        let (calmflow, language, counts) = (choices.calmflow, choices.language, choices.counts);
         let params = FitParams {
             input: self.input,
             output: self.output,
@@ -247,6 +277,13 @@ impl Arguments {
             pretrained: choices.scgpt.pretrained,
             gene_symbols: choices.scgpt.gene_symbols,
             allow_unknown_genes: choices.scgpt.allow_unknown_genes,
+            language_model: language.language_model,
+            language_model_random: language.language_model_random,
+            tune: language.tune.map(Into::into),
+            lora_rank: language.lora_rank,
+            adapter_width: language.adapter_width,
+            checkpoint_activations: language.checkpoint_activations,
+            accumulate: choices.accumulate,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,
             learning_rate: choices.learning_rate,

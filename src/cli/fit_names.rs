@@ -10,6 +10,7 @@ use crate::models::counts::CountLikelihood;
 use crate::models::guide::Centre;
 use crate::models::registry::Method;
 use crate::models::source::Source;
+use crate::stages::fit::Tune;
 
 /// A flag whose values are names, and what each stands for.
 macro_rules! names {
@@ -28,6 +29,18 @@ macro_rules! names {
             }
         }
     };
+}
+
+names! {
+    /// `--tune`.
+    TuneBy => Tune {
+        /// Every weight of the language model.
+        Full => Tune::Full,
+        /// Small perceptrons beside those of its blocks; its own weights stay.
+        Adapters => Tune::Adapters,
+        /// Products of thin matrices beside its maps; its own weights stay.
+        Lora => Tune::Lora,
+    }
 }
 
 names! {

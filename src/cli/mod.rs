@@ -16,6 +16,7 @@ mod evaluate;
 mod report;
 mod run;
 mod benchmark;
+mod language;
 mod stage;
 
 /// Predicts, cell by cell, what an unseen combination of perturbations does in a single-cell screen.
@@ -52,6 +53,8 @@ enum Verb {
     Run(run::Arguments),
     /// Compare methods on held-out conditions of a screen: leaderboard, intervals, times.
     Benchmark(benchmark::Arguments),
+    /// Run a causal language model on a text, to check that its folder was read right.
+    Language(language::Arguments),
     /// Run a stage with parameters from a file: what `benchmark` starts as processes.
     #[command(hide = true)]
     Stage(stage::Arguments),
@@ -74,6 +77,7 @@ impl Cli {
             Verb::Report(arguments) => arguments.run(shared),
             Verb::Run(arguments) => arguments.run(shared),
             Verb::Benchmark(arguments) => arguments.run(shared),
+            Verb::Language(arguments) => arguments.run(shared),
             Verb::Stage(arguments) => arguments.run(shared),
         }
     }

@@ -24,6 +24,7 @@ const WORDS: &str = r" ?[^\s.,:;!?]+(?:[.,:;!?]+[^\s.,:;!?]+)*|[.,:;!?]+|\s+";
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    n_tokens: usize,
 }
 
 impl Tokenizer {
@@ -64,7 +65,8 @@ impl Tokenizer {
     pub fn from_json(json: &str) -> Result<Self> {
         let inner =
             tokenizers::Tokenizer::from_str(json).map_err(|source| Error::backend("reading tokenizer.json", source))?;
-        Ok(Self { inner })
+        let greatest = inner.get_vocab(true).into_values().max();
+        Ok(Self { inner, n_tokens: greatest.map_or(0, |id| id as usize + 1) })
     }
 
     /// The content of a `tokenizer.json`.
@@ -75,9 +77,9 @@ impl Tokenizer {
         self.inner.to_string(true).map_err(|source| Error::backend("writing tokenizer.json", source))
     }
 
-    /// Number of different tokens.
+    /// One more than the greatest number of a token.
     pub fn n_tokens(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.n_tokens
     }
 
     /// The tokens of a text.
@@ -87,6 +89,29 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode(text, false).map_err(|source| Error::backend("reading a prompt", source))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The same with what the tokenizer sets before and after a text, such as a mark of its beginning.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the library fails.
+    pub fn encode_framed(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, true).map_err(|source| Error::backend("reading a text", source))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The tokens whose numbers are not below `n`, in order of their numbers.
+    pub fn tokens_from(&self, n: usize) -> Vec<(String, u32)> {
+        let all = self.inner.get_vocab(true).into_iter();
+        let mut beyond: Vec<(String, u32)> = all.filter(|(_, id)| *id as usize >= n).collect();
+        beyond.sort_by_key(|(_, id)| *id);
+        beyond
+    }
+
+    /// A token as a text of its own; nothing for a number that stands for none.
+    pub fn word(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)?;
+        self.inner.decode(&[id], false).ok()
     }
 
     /// The text of tokens.

@@ -16,4 +16,5 @@ pub mod split_table;
 pub mod description_table;
 pub mod model_folder;
 pub mod pretrained_folder;
+pub mod language_folder;
 pub mod checkpoint;

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use candle_core::backprop::GradStore;
 use candle_core::{Tensor, TensorId};
 
 use super::kernels::{on_cpu, with_values};
@@ -45,19 +46,19 @@ impl Gradients {
     /// [`crate::Error::Backend`] if an operation cannot be differentiated.
     pub fn again(mut self, loss: &Tensor) -> Result<Self> {
         self.by_tensor.values_mut().for_each(Vec::clear);
+        self.further(loss)
+    }
+
+    /// Adds the gradients of another scalar to these.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`] if an operation cannot be differentiated.
+    pub fn further(self, loss: &Tensor) -> Result<Self> {
         let restore = Restore(OPEN.replace(Some(self.by_tensor)));
         let store = loss.backward()?;
         let mut by_tensor = OPEN.take().unwrap_or_default();
         drop(restore);
-        let ids: Vec<TensorId> = store.get_ids().copied().collect();
-        for id in ids {
-            let Some(grad) = store.get_id(id) else { continue };
-            let sum = by_tensor.entry(id).or_default();
-            with_values([&on_cpu(grad)?], |[grad]| {
-                add(sum, grad);
-                Ok(())
-            })?;
-        }
+        add_all(&mut by_tensor, &store, &[])?;
         by_tensor.retain(|_, sum| !sum.is_empty());
         Ok(Self { by_tensor })
     }
@@ -66,6 +67,35 @@ impl Gradients {
     pub fn get(&self, tensor: &Tensor) -> Option<&[f32]> {
         self.by_tensor.get(&tensor.id()).map(Vec::as_slice)
     }
+}
+
+/// Adds all gradients of a backward pass but those of some tensors.
+fn add_all(
+    by_tensor: &mut HashMap<TensorId, Vec<f32>>,
+    store: &GradStore,
+    but: &[TensorId],
+) -> candle_core::Result<()> {
+    let ids: Vec<TensorId> = store.get_ids().copied().filter(|id| !but.contains(id)).collect();
+    for id in ids {
+        let Some(grad) = store.get_id(id) else { continue };
+        let sum = by_tensor.entry(id).or_default();
+        with_values([&on_cpu(grad)?], |[grad]| {
+            add(sum, grad);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Adds what a backward pass within another one left for trainable tensors to the open buffers, but for `inputs`, whose
+/// gradients the outer pass takes itself.
+pub(super) fn collect_store(store: &GradStore, inputs: &[TensorId]) -> candle_core::Result<()> {
+    OPEN.with_borrow_mut(|open| match open {
+        Some(buffers) => add_all(buffers, store, inputs),
+        None => {
+            candle_core::bail!("the parts of a network leave gradients in buffers: differentiate with `Gradients::of`")
+        }
+    })
 }
 
 /// Adds to a sum, or starts it.

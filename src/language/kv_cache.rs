@@ -44,17 +44,30 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty past for sequences of at most as many tokens as the mask has.
+    /// An empty past, for a network of this size, of sequences of at most as many tokens as the mask has.
     pub fn new(
-        transformer: &Transformer,
+        size: TransformerParams,
         mask: Arc<Mask>,
         n_sequences: usize,
         prefixes: Prefixes,
         prefix_of_sequence: Vec<u32>,
     ) -> Self {
-        let n = n_sequences.next_multiple_of(LANES) * mask.n_tokens * 2 * transformer.params.width;
-        let blocks = vec![vec![0.0; n]; transformer.params.n_layers];
+        let n = n_sequences.next_multiple_of(LANES) * mask.n_tokens * 2 * size.width;
+        let blocks = vec![vec![0.0; n]; size.n_layers];
         Self { mask, n_sequences, n_past: 0, blocks, prefixes, prefix_of_sequence }
+    }
+
+    /// The position of the next token of each sequence, behind its prefix and its past.
+    pub(super) fn starts(&self) -> Vec<usize> {
+        if self.prefixes.lengths.is_empty() {
+            return vec![self.n_past; self.n_sequences];
+        }
+        self.prefix_of_sequence.iter().map(|prefix| self.prefixes.lengths[*prefix as usize] + self.n_past).collect()
+    }
+
+    /// Counts new tokens to the past, once every block has met them.
+    pub(super) fn grow(&mut self, n_new: usize) {
+        self.n_past += n_new;
     }
 
     /// The prefixes of a group of sequences in one block.
@@ -73,7 +86,7 @@ impl Cache {
     }
 
     /// Adds the new tokens of one block to the past, and lets them look at it.
-    fn attend(&mut self, block: usize, qkv: &[f32], params: TransformerParams) -> Vec<f32> {
+    pub(super) fn attend(&mut self, block: usize, qkv: &[f32], params: TransformerParams) -> Vec<f32> {
         let width = params.width;
         let n_new = qkv.len() / (3 * width * self.n_sequences);
         let n_all = self.n_past + n_new;
@@ -126,7 +139,7 @@ impl Transformer {
             let attended = with_values([&on_cpu(&qkv)?], |[qkv]| Ok(cache.attend(number, qkv, self.params)))?;
             x = block.finish(&x, &Tensor::from_vec(attended, (n_rows, width), x.device())?, shift)?;
         }
-        cache.n_past += n_rows / cache.n_sequences;
+        cache.grow(n_rows / cache.n_sequences);
         self.last.forward(&x)
     }
 }

@@ -10,3 +10,5 @@ pub mod transformer;
 pub mod encoder;
 pub mod prefix;
 pub mod kv_cache;
+pub mod segment;
+pub mod causal;

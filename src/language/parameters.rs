@@ -36,7 +36,10 @@ pub struct Parameters {
     device: Device,
     /// The trainable tensors in the order in which they were made; empty if the tensors were taken only to be used.
     pub variables: Vec<(String, Var)>,
+    /// Tensors beside them that were made while [`Self::fix`] held: they are kept and never trained.
+    pub fixed: Vec<(String, Tensor)>,
     trainable: bool,
+    fixes: bool,
 }
 
 impl Parameters {
@@ -50,12 +53,24 @@ impl Parameters {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         let origin = Origin::Drawn(Box::new(rng), given);
-        Self { origin, device: device.clone(), variables: Vec::new(), trainable: true }
+        Self { origin, device: device.clone(), variables: Vec::new(), fixed: Vec::new(), trainable: true, fixes: false }
     }
 
     /// Takes tensors from a map, to be used and not trained.
     pub fn take(tensors: HashMap<String, Tensor>, device: &Device) -> Self {
-        Self { origin: Origin::Taken(tensors), device: device.clone(), variables: Vec::new(), trainable: false }
+        Self {
+            origin: Origin::Taken(tensors),
+            device: device.clone(),
+            variables: Vec::new(),
+            fixed: Vec::new(),
+            trainable: false,
+            fixes: false,
+        }
+    }
+
+    /// Whether tensors from here on are kept as they start and never trained.
+    pub fn fix(&mut self, fixes: bool) {
+        self.fixes = fixes;
     }
 
     /// The next tensor.
@@ -66,7 +81,9 @@ impl Parameters {
     pub fn tensor(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
         let tensor = match &mut self.origin {
             Origin::Drawn(_, given) if given.contains_key(name) => {
-                taken(given, name, shape)?.to_device(&self.device)?
+                let tensor = taken(given, name, shape)?.to_device(&self.device)?;
+                given.remove(name);
+                tensor
             }
             Origin::Drawn(rng, _) => {
                 let n = shape.iter().product();
@@ -84,10 +101,22 @@ impl Parameters {
         if !self.trainable {
             return Ok(tensor);
         }
+        if self.fixes {
+            self.fixed.push((name.to_owned(), tensor.clone()));
+            return Ok(tensor);
+        }
         let variable = Var::from_tensor(&tensor)?;
         let tensor = variable.as_tensor().clone();
         self.variables.push((name.to_owned(), variable));
         Ok(tensor)
+    }
+
+    /// Zeros beside the tensors, never trained and not kept.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if they cannot be made.
+    pub fn zeros(&self, n: usize) -> Result<Tensor> {
+        Ok(Tensor::zeros(n, candle_core::DType::F32, &self.device)?)
     }
 
     /// The numbers of all variables, apart from any gradient.
@@ -95,12 +124,13 @@ impl Parameters {
         self.variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().detach())).collect()
     }
 
-    /// Copies of all tensors, which later steps of a fit leave as they are.
+    /// All tensors, copied where later steps of a fit would change them.
     ///
     /// # Errors
     /// [`Error::Backend`] if a tensor cannot be copied.
     pub fn copies(&self) -> Result<HashMap<String, Tensor>> {
-        self.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
+        let copies = self.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?)));
+        copies.chain(self.fixed.iter().cloned().map(Ok)).collect()
     }
 }
 

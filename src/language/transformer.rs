@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::kernels::attention::{Arrangement, attention};
-use super::kernels::layer_norm::layer_norm;
+use super::kernels::layer_norm::{EPSILON, layer_norm};
 use super::kernels::linear::{linear, linear_with_residual};
 use super::kernels::perceptron::{Tensors, perceptron};
 use super::parameters::{Parameters, Start};
@@ -104,7 +104,7 @@ impl Norm {
     /// # Errors
     /// [`crate::Error::Backend`] if the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(layer_norm(x, &self.gain, &self.bias)?)
+        Ok(layer_norm(x, &self.gain, &self.bias, EPSILON)?)
     }
 }
 

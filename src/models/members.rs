@@ -17,7 +17,7 @@ pub(super) struct Members<N> {
 }
 
 impl<N> Members<N> {
-    /// Draws `n` networks on a device, each with random numbers of its own.
+    /// Draws `n` networks on a device, each with random numbers of its own; the given tensors start as they are in each.
     ///
     /// # Errors
     /// Those of `network`.
@@ -25,11 +25,14 @@ impl<N> Members<N> {
         n: usize,
         seed: u64,
         device: &Device,
+        mut given: HashMap<String, Tensor>,
         network: impl Fn(&mut Parameters) -> Result<N>,
     ) -> Result<Self> {
         let (mut networks, mut parameters) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for member in 0..n {
-            let mut own = Parameters::draw(seed, member as u64, device);
+            // The last one takes them, so that nothing is held twice that is trained.
+            let given = if member + 1 == n { std::mem::take(&mut given) } else { given.clone() };
+            let mut own = Parameters::draw_beside(given, seed, member as u64, device);
             networks.push(network(&mut own)?);
             parameters.push(own);
         }

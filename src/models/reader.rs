@@ -105,7 +105,7 @@ impl Reader {
         let doses = DoseScale::fit(distinct.iter().copied());
         let mut longest = 0;
         for prompt in distinct.into_iter().flat_map(|condition| phrasing.prompts(condition, params.reads_order)) {
-            longest = longest.max(tokenizer.encode(&prompt)?.len());
+            longest = longest.max(tokenizer.encode_framed(&prompt)?.len());
         }
         // A new description has words that training did not have, which take several tokens each.
         let room = if described.is_empty() { 0 } else { longest };
@@ -161,7 +161,7 @@ impl Reader {
     }
 
     fn told_as(&self, prompt: &str, condition: &Condition, view: &View) -> Result<Told> {
-        let tokens = self.tokenizer.encode(prompt)?;
+        let tokens = self.tokenizer.encode_framed(prompt)?;
         let evidence = self.evidence.as_ref().map(|evidence| evidence.rows(condition, view, &self.guide));
         let inputs = view.inputs.iter().copied().chain(self.doses.numbers(condition)).collect();
         Ok(Told { tokens, inputs, evidence: evidence.unwrap_or_default() })
@@ -217,6 +217,21 @@ impl Reader {
             key: "evidence".into(),
             hint: "it was fitted with --evidence and needs these moments; fit it again".into(),
         })
+    }
+
+    /// Reads prompts of at most `n_tokens`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if that of a training condition is longer, in any of its wordings.
+    pub fn within(self, n_tokens: usize, conditions: &[Condition], reads_order: bool) -> Result<Self> {
+        let reader = Self { n_prompt_tokens: n_tokens, ..self };
+        for condition in conditions.iter().collect::<BTreeSet<_>>() {
+            for prompt in reader.phrasing.prompts(condition, reads_order) {
+                let tokens = reader.tokenizer.encode_framed(&prompt)?;
+                reader.check_length(condition, &Told { tokens, ..reader.nothing() })?;
+            }
+        }
+        Ok(reader)
     }
 
     /// Fails if the prompt of a condition is too long to be read as a prefix.

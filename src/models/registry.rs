@@ -4,7 +4,7 @@ use candle_core::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::calmflow::{CalmFlow, CalmFlowObjective, CalmFlowParams};
+use super::calmflow::{CalmFlow, CalmFlowObjective, CalmFlowParams, LanguageParams, LanguageStart};
 use super::cfm::{Cfm, CfmObjective, CfmParams, Variant};
 use super::closed_form::{ClosedForm, FittedClosedForm};
 use super::counts::Kept;
@@ -18,6 +18,7 @@ use super::scgpt::{Pretrained, Scgpt, ScgptObjective, ScgptParams};
 use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
 use crate::conditions::prompt::Phrasing;
+use crate::error::refuse;
 use crate::{Error, Result};
 
 /// The methods.
@@ -176,7 +177,19 @@ impl Method {
     }
 }
 
+/// What a method starts from that was learned elsewhere.
+pub enum Given {
+    /// Nothing.
+    Nothing,
+    /// The weights of a published scGPT.
+    Scgpt(Box<Pretrained>),
+    /// A causal language model of a CaLMFlow.
+    Language(Box<LanguageStart>),
+}
+
 /// A method with its choices.
+// There is one of it in a fit: what it copies in vain is less than what a pointer would cost in words.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choices {
     /// Of a CaLMFlow.
@@ -207,6 +220,21 @@ impl Choices {
         }
     }
 
+    /// The same, where a CaLMFlow stands on a language model from outside.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; [`Error::InvalidParameter`] for another method.
+    pub fn on_language(self, language: LanguageParams) -> Result<Self> {
+        match self {
+            Self::CalmFlow(params) => {
+                let choices = Self::CalmFlow(params.on_language(language));
+                choices.check()?;
+                Ok(choices)
+            }
+            _ => refuse("language-model", "given", "only a CaLMFlow has one"),
+        }
+    }
+
     /// Cells per training step; none if there are no steps.
     pub fn n_cells(&self) -> usize {
         match self {
@@ -228,7 +256,6 @@ impl Choices {
     }
 
     /// Lets the method meet the training cells: one that is trained is prepared for it on a device, a closed form is fitted.
-    /// Pretrained weights are an scGPT's alone.
     ///
     /// # Errors
     /// Those of the method.
@@ -236,14 +263,15 @@ impl Choices {
         self,
         cells: &TrainingData,
         phrasing: Phrasing,
-        pretrained: Option<&Pretrained>,
+        given: Given,
         seed: u64,
         device: &Device,
     ) -> Result<Begun> {
         let (points, conditions) = (cells.embedding, cells.conditions);
         Ok(match self {
             Self::CalmFlow(params) => {
-                let objective = CalmFlowObjective::new(points, conditions, phrasing, params, seed, device)?;
+                let language = if let Given::Language(language) = given { Some(*language) } else { None };
+                let objective = CalmFlowObjective::new(points, conditions, phrasing, params, language, seed, device)?;
                 Begun::Training(Box::new(objective))
             }
             Self::Cfm(params) => {
@@ -252,6 +280,7 @@ impl Choices {
             Self::Scvi(params) => Begun::Training(Box::new(ScviObjective::new(cells, params, seed, device)?)),
             Self::Cpa(params) => Begun::Training(Box::new(CpaObjective::new(cells, params, seed, device)?)),
             Self::Scgpt(params) => {
+                let pretrained = if let Given::Scgpt(pretrained) = &given { Some(&**pretrained) } else { None };
                 Begun::Training(Box::new(ScgptObjective::new(cells, params, pretrained, seed, device)?))
             }
             Self::ClosedForm(form) => {

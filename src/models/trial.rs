@@ -8,7 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::fitted_flow::FittedFlow;
 use super::method::{Begun, Draws, FittedMethod, Fitting};
-use super::registry::Choices;
+use super::registry::{Choices, Given};
 use super::training_data::{TrainingCounts, TrainingData};
 use crate::cells::SparseMatrix;
 use crate::conditions::Condition;
@@ -42,7 +42,7 @@ pub(super) fn phrasing() -> Phrasing {
 }
 
 pub(super) fn training(n_steps: usize) -> TrainingParams {
-    TrainingParams { n_steps, learning_rate: 2e-3, weight_decay: 0.01, clip: 1.0, seed: 3 }
+    TrainingParams { n_steps, learning_rate: 2e-3, weight_decay: 0.01, clip: 1.0, accumulate: 1, seed: 3 }
 }
 
 /// Counts of cells that have none.
@@ -63,7 +63,7 @@ pub(super) fn begin(choices: Choices, cells: &Array2<f32>, conditions: &[Conditi
     let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
     let embedding = cells.view();
     let data = TrainingData { embedding, conditions, counts: &NoCounts, genes: &[], pca: &pca, target_sum: 1e4 };
-    match choices.begin(&data, phrasing(), None, 0, &Device::Cpu).unwrap() {
+    match choices.begin(&data, phrasing(), Given::Nothing, 0, &Device::Cpu).unwrap() {
         Begun::Fitted(method) => method,
         Begun::Training(_) => panic!("a closed form is not trained"),
     }

@@ -12,3 +12,4 @@ pub mod report;
 pub mod steps;
 pub mod run;
 pub mod benchmark;
+pub mod language;

@@ -31,8 +31,15 @@ pub struct TrainingParams {
     pub weight_decay: f64,
     /// The greatest norm of a gradient.
     pub clip: f64,
+    /// Minibatches whose gradients are averaged for one step.
+    #[serde(default = "one")]
+    pub accumulate: usize,
     /// Seed of everything drawn.
     pub seed: u64,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// A part of a loss that is still to be computed: a scalar.
@@ -74,27 +81,48 @@ pub fn sum_of(parts: Vec<Part<'_>>) -> Result<Tensor> {
     Ok(Tensor::stack(&losses, 0)?.sum_all()?)
 }
 
+/// How the gradients of a minibatch join those before it within a step.
+#[derive(Clone, Copy)]
+struct Joining {
+    /// The share of the step's loss.
+    share: f64,
+    /// Whether there are gradients of this step already.
+    adds: bool,
+}
+
 /// The value and the gradients of a part. A single part may use all threads, several share them.
-fn differentiate(part: Part<'_>, room: Gradients) -> Result<(f64, Gradients)> {
+fn differentiate(part: Part<'_>, room: Gradients, joining: Joining) -> Result<(f64, Gradients)> {
     let loss = part()?;
+    let loss = if joining.share == 1.0 { loss } else { (loss * joining.share)? };
     let value = f64::from(loss.to_scalar::<f32>()?);
-    let gradients = if value.is_finite() { room.again(&loss)? } else { room };
+    let gradients = match (value.is_finite(), joining.adds) {
+        (false, _) => room,
+        (true, false) => room.again(&loss)?,
+        (true, true) => room.further(&loss)?,
+    };
     Ok((value, gradients))
 }
 
 /// The same of all parts, in the memory of the gradients of a step before.
-fn differentiate_all(mut parts: Vec<Part<'_>>, mut room: Vec<Gradients>) -> Result<(f64, Vec<Gradients>)> {
+fn differentiate_all(
+    mut parts: Vec<Part<'_>>,
+    mut room: Vec<Gradients>,
+    joining: Joining,
+) -> Result<(f64, Vec<Gradients>)> {
+    let beyond = room.split_off(parts.len().min(room.len()));
     room.resize_with(parts.len(), Gradients::default);
     let done: Vec<(f64, Gradients)> = match (parts.len(), room.pop()) {
-        (1, Some(room)) => vec![differentiate(parts.remove(0), room)?],
+        (1, Some(room)) => vec![differentiate(parts.remove(0), room, joining)?],
         (_, last) => {
             room.extend(last);
             let parts = parts.into_par_iter().zip(room);
-            parts.map(|(part, room)| alone(|| differentiate(part, room))).collect::<Result<_>>()?
+            parts.map(|(part, room)| alone(|| differentiate(part, room, joining))).collect::<Result<_>>()?
         }
     };
     let value = done.iter().map(|(value, _)| value).sum();
-    Ok((value, done.into_iter().map(|(_, gradients)| gradients).collect()))
+    // A minibatch of fewer parts than the one before it leaves the gradients of the others as they are.
+    let beyond = beyond.into_iter().filter(|_| joining.adds);
+    Ok((value, done.into_iter().map(|(_, gradients)| gradients).chain(beyond).collect()))
 }
 
 /// Where the fit stands, told after every step.
@@ -191,16 +219,68 @@ fn gradients_of_step(
     objective: &(impl Objective + ?Sized),
     state: &State,
     params: &TrainingParams,
-    room: Vec<Gradients>,
+    mut room: Vec<Gradients>,
 ) -> Result<(f64, Vec<Gradients>)> {
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
     rng.set_stream(state.step as u64 + 1);
     let done = state.step as f64 / params.n_steps.max(1) as f64;
-    differentiate_all(objective.parts_at(done, &mut rng)?, room)
+    let (mut value, share) = (0.0, 1.0 / params.accumulate as f64);
+    for number in 0..params.accumulate {
+        let joining = Joining { share, adds: number > 0 };
+        let (of_minibatch, gradients) = differentiate_all(objective.parts_at(done, &mut rng)?, room, joining)?;
+        value += of_minibatch;
+        room = gradients;
+    }
+    Ok((value, room))
 }
 
 fn update(gradients: &[Gradients], state: &mut State, params: &TrainingParams) -> Result<()> {
     let rate = params.learning_rate * learning_rate_factor(state.step, params.n_steps);
     optimizer::step(&mut state.slots, gradients, state.step, rate, params.weight_decay, params.clip)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+    use rand::Rng;
+
+    use super::*;
+    use crate::training::optimizer::Slot;
+
+    /// x times a random number, in as many parts as the last draw says.
+    struct Line(Var);
+
+    impl Line {
+        fn factor(rng: &mut ChaCha8Rng) -> f64 {
+            rng.random_range(0.5..1.5)
+        }
+    }
+
+    impl Objective for Line {
+        fn loss(&self, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+            sum_of(self.parts(rng)?)
+        }
+
+        fn parts(&self, rng: &mut ChaCha8Rng) -> Result<Vec<Part<'_>>> {
+            let factor = Self::factor(rng);
+            let half = move || Ok((self.0.as_tensor() * (factor / 2.0))?.sum_all()?);
+            Ok(vec![Box::new(half), Box::new(half)])
+        }
+    }
+
+    #[test]
+    fn a_step_of_several_minibatches_takes_the_mean_of_their_gradients() {
+        let variable = Var::from_tensor(&Tensor::new(&[2.0_f32], &Device::Cpu).unwrap()).unwrap();
+        let mut state = State::new(vec![Slot::new("x", &variable, 1.0, 1.0)]);
+        let params =
+            TrainingParams { n_steps: 1, learning_rate: 1e-3, weight_decay: 0.0, clip: 100.0, accumulate: 3, seed: 5 };
+        fit(&Line(variable), &mut state, &params, &mut |_, _| Ok(())).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        rng.set_stream(1);
+        let mean = (0..3).map(|_| Line::factor(&mut rng)).sum::<f64>() / 3.0;
+        assert!((state.losses[0] - 2.0 * mean).abs() < 1e-5, "{} {mean}", state.losses[0]);
+        // The first moment is a tenth of the first gradient.
+        assert!((f64::from(state.slots[0].first[0]) - 0.1 * mean).abs() < 1e-6, "{} {mean}", state.slots[0].first[0]);
+    }
 }

@@ -17,6 +17,7 @@ mod methods;
 mod counts;
 mod scgpt;
 mod pretrained;
+mod language_model;
 mod cell_eval;
 mod perturbench;
 mod pertpy;

@@ -8,22 +8,23 @@ use super::bias::accumulate;
 use super::{BLOCK, contiguous, dot, for_each_block, is_fused, lock, vectorized, with_values};
 use crate::language::gradients::{add, gradient_of};
 
-const EPSILON: f32 = 1e-5;
+/// What is added to the variance where nothing else is said.
+pub const EPSILON: f32 = 1e-5;
 
-/// y = (x − mean(x)) / √(var(x) + 1e-5) · gain + bias over the last dimension (Ba, Kiros & Hinton 2016, arXiv 1607.06450).
+/// y = (x − mean(x)) / √(var(x) + ε) · gain + bias over the last dimension (Ba, Kiros & Hinton 2016, arXiv 1607.06450).
 ///
 /// **Shapes** `x`: (n_rows, n_columns); `gain`, `bias`: (n_columns).
-pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, epsilon: f32) -> Result<Tensor> {
     if !is_fused(x) {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(EPSILON))?.sqrt()?;
+        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(epsilon))?.sqrt()?;
         return centred.broadcast_div(&deviation)?.broadcast_mul(gain)?.broadcast_add(bias);
     }
-    x.contiguous()?.apply_op3(gain, bias, LayerNorm)
+    x.contiguous()?.apply_op3(gain, bias, LayerNorm { epsilon })
 }
 
 #[inline(always)]
-fn moments(row: &[f32]) -> (f32, f32) {
+fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
     let n = row.len() as f32;
     let mut lanes = [0.0_f32; 16];
     let chunks = row.chunks_exact(16);
@@ -47,14 +48,14 @@ fn moments(row: &[f32]) -> (f32, f32) {
         }
     }
     squares += lanes.iter().sum::<f32>();
-    (mean, 1.0 / (squares / n + EPSILON).sqrt())
+    (mean, 1.0 / (squares / n + epsilon).sqrt())
 }
 
 vectorized! {
-    fn forward(output: &mut [f32], rows: &[f32], gain: &[f32], bias: &[f32]) {
+    fn forward(output: &mut [f32], rows: &[f32], gain: &[f32], bias: &[f32], epsilon: f32) {
         let n = gain.len();
         for (output, row) in output.chunks_exact_mut(n).zip(rows.chunks_exact(n)) {
-            let (mean, scale) = moments(row);
+            let (mean, scale) = moments(row, epsilon);
             for (((output, value), gain), bias) in output.iter_mut().zip(row).zip(gain).zip(bias) {
                 *output = (value - mean) * scale * gain + bias;
             }
@@ -71,6 +72,7 @@ vectorized! {
         rows: &[f32],
         gain: &[f32],
         grad: &[f32],
+        epsilon: f32,
     ) {
         let n = gain.len();
         let mut normal = vec![0.0_f32; n];
@@ -79,7 +81,7 @@ vectorized! {
         let (gain_grad, bias_grad) = (&mut gain_grad[..n], &mut bias_grad[..n]);
         let (normal, inner) = (&mut normal[..n], &mut inner[..n]);
         for ((output, row), grad) in output.chunks_exact_mut(n).zip(rows.chunks_exact(n)).zip(grad.chunks_exact(n)) {
-            let (mean, scale) = moments(row);
+            let (mean, scale) = moments(row, epsilon);
             for i in 0..n {
                 normal[i] = (row[i] - mean) * scale;
                 inner[i] = grad[i] * gain[i];
@@ -96,22 +98,28 @@ vectorized! {
 }
 
 /// Normalised rows.
-pub(super) fn normalise(x: &[f32], gain: &[f32], bias: &[f32]) -> Vec<f32> {
+pub(super) fn normalise(x: &[f32], gain: &[f32], bias: &[f32], epsilon: f32) -> Vec<f32> {
     let mut output = vec![0.0; x.len()];
     let size = BLOCK * gain.len();
-    for_each_block(&mut output, size, |block, output| forward(output, &x[block * size..], gain, bias));
+    for_each_block(&mut output, size, |block, output| forward(output, &x[block * size..], gain, bias, epsilon));
     output
 }
 
 /// Adds the gradient of the rows to `output` and returns those of gain and bias.
-pub(super) fn add_gradients(output: &mut [f32], x: &[f32], gain: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn add_gradients(
+    output: &mut [f32],
+    x: &[f32],
+    gain: &[f32],
+    grad: &[f32],
+    epsilon: f32,
+) -> (Vec<f32>, Vec<f32>) {
     let n = gain.len();
     let size = BLOCK * n;
     let partial: Vec<Mutex<(Vec<f32>, Vec<f32>)>> =
         (0..output.len().div_ceil(size)).map(|_| Mutex::new((vec![0.0; n], vec![0.0; n]))).collect();
     for_each_block(output, size, |block, output| {
         let (gain_grad, bias_grad) = &mut *lock(&partial[block]);
-        backward(output, gain_grad, bias_grad, &x[block * size..], gain, &grad[block * size..]);
+        backward(output, gain_grad, bias_grad, &x[block * size..], gain, &grad[block * size..], epsilon);
     });
     let (mut gain_grad, mut bias_grad) = (vec![0.0; n], vec![0.0; n]);
     for partial in &partial {
@@ -122,7 +130,9 @@ pub(super) fn add_gradients(output: &mut [f32], x: &[f32], gain: &[f32], grad: &
     (gain_grad, bias_grad)
 }
 
-struct LayerNorm;
+struct LayerNorm {
+    epsilon: f32,
+}
 
 impl CustomOp3 for LayerNorm {
     fn name(&self) -> &'static str {
@@ -138,7 +148,7 @@ impl CustomOp3 for LayerNorm {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let output = normalise(contiguous(x, lx)?, contiguous(g, lg)?, contiguous(b, lb)?);
+        let output = normalise(contiguous(x, lx)?, contiguous(g, lg)?, contiguous(b, lb)?, self.epsilon);
         Ok((CpuStorage::F32(output), lx.shape().clone()))
     }
 
@@ -152,7 +162,7 @@ impl CustomOp3 for LayerNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (output, gain_sum, bias_sum) = with_values([x, gain, &grad.contiguous()?], |[x, gain, grad]| {
             let mut output = vec![0.0; x.len()];
-            let (gain_sum, bias_sum) = add_gradients(&mut output, x, gain, grad);
+            let (gain_sum, bias_sum) = add_gradients(&mut output, x, gain, grad, self.epsilon);
             Ok((output, gain_sum, bias_sum))
         })?;
         let output = Tensor::from_vec(output, x.shape(), x.device())?;

@@ -8,8 +8,11 @@ mod heads;
 pub(crate) mod past;
 pub mod attention;
 pub mod bias;
+pub mod activation;
 pub mod gelu;
 pub mod layer_norm;
+pub mod root_mean_square;
+pub mod rotary;
 pub mod linear;
 pub mod perceptron;
 #[cfg(test)]

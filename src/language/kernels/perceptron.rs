@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 
 use super::bias::{add_by_group, add_to_groups, sum_groups};
 use super::gelu::{gelu, gelu_of_all, multiply};
-use super::layer_norm::{add_gradients, layer_norm, normalise};
+use super::layer_norm::{EPSILON, add_gradients, layer_norm, normalise};
 use super::linear::{add_weight_gradient, affine, input_gradient, linear, linear_with_residual};
 use super::{BLOCK, Matrix, add_column_sums, contiguous, for_each_block, is_fused, lock, product, with_values};
 use crate::language::gradients::{add, collect_gradient};
@@ -61,7 +61,7 @@ pub fn perceptron(x: &Tensor, by_group: Option<(&Tensor, &Arc<Vec<u32>>)>, tenso
 
 /// The same from smaller operations.
 pub fn composed(x: &Tensor, by_group: Option<(&Tensor, &Arc<Vec<u32>>)>, tensors: &Tensors) -> Result<Tensor> {
-    let mut normal = layer_norm(x, &tensors.gain, &tensors.shift)?;
+    let mut normal = layer_norm(x, &tensors.gain, &tensors.shift, EPSILON)?;
     if let Some((vectors, of_group)) = by_group {
         normal = add_by_group(&normal, vectors, of_group)?;
     }
@@ -92,7 +92,7 @@ impl Perceptron {
         with_values(
             [&t.gain, &t.shift, &t.up, &t.up_bias, &t.down, &t.down_bias],
             |[gain, shift, up, up_bias, down, down_bias]| {
-                let mut normal = normalise(x, gain, shift);
+                let mut normal = normalise(x, gain, shift, EPSILON);
                 if let Some(of_group) = &self.of_group {
                     add_to_groups(&mut normal, vectors, gain.len(), of_group);
                 }
@@ -127,7 +127,7 @@ impl Perceptron {
         };
         let mut output = grad.to_vec();
         let (gain_grad, shift_grad) =
-            with_values([&t.gain], |[gain]| Ok(add_gradients(&mut output, x, gain, &normal_grad)))?;
+            with_values([&t.gain], |[gain]| Ok(add_gradients(&mut output, x, gain, &normal_grad, EPSILON)))?;
         collect_gradient(&t.gain, |sum| add(sum, &gain_grad))?;
         collect_gradient(&t.shift, |sum| add(sum, &shift_grad))?;
         Ok((output, vectors_grad))

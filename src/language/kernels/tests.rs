@@ -7,7 +7,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::activation::Activation;
 use super::attention::{Arrangement, attention, composed};
+use super::root_mean_square::root_mean_square_norm;
+use super::rotary::{Angles, Heads, Turn};
 use super::{alone, bias, gelu, layer_norm, linear, perceptron, values};
 use crate::language::gradients::Gradients;
 use crate::language::mask::{Mask, TokenOrder};
@@ -66,7 +69,7 @@ fn bias_gelu_and_layer_norm_agree() {
     let long = variable(&[500, 37], 4);
     same_both_ways(|| gelu::gelu(&long), || long.gelu(), &[&long]);
     same_both_ways(
-        || layer_norm::layer_norm(&x, &gain, &b),
+        || layer_norm::layer_norm(&x, &gain, &b, layer_norm::EPSILON),
         || layer_norm_of_primitives(&x, &gain, &b),
         &[&x, &gain, &b],
     );
@@ -156,4 +159,44 @@ fn attention_agrees_with_and_without_prefixes() {
         || composed(&qkv, Some(&prefix), &narrow),
         &[&qkv, &prefix],
     );
+}
+
+#[test]
+fn the_root_mean_square_norm_and_activations_agree_with_and_without_a_gate() {
+    let (x, gain) = (variable(&[150, 38], 1), variable(&[38], 2));
+    let by_primitives = || {
+        let size = (x.sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
+        x.broadcast_div(&size)?.broadcast_mul(&gain)
+    };
+    same_both_ways(|| root_mean_square_norm(&x, &gain, 1e-6), by_primitives, &[&x, &gain]);
+    for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu] {
+        let plain = |u: &Tensor| match activation {
+            // The library's own backward pass of this one is of the approximation by tanh.
+            Activation::Gelu => (u * ((u * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?)? * 0.5,
+            Activation::GeluTanh => u.gelu(),
+            Activation::Silu => u.silu(),
+            Activation::Relu => u.relu(),
+        };
+        same_both_ways(|| activation.of(&x, false), || plain(&x), &[&x]);
+        let gated = || plain(&x.narrow(1, 0, 19)?.contiguous()?)? * x.narrow(1, 19, 19)?;
+        same_both_ways(|| activation.of(&x, true), gated, &[&x]);
+    }
+}
+
+#[test]
+fn queries_and_keys_are_turned_and_dealt_out_alike() {
+    for (n_heads, n_key_heads, n_turned) in [(4, 4, 6), (4, 2, 2), (3, 1, 6), (6, 2, 0)] {
+        let heads = Heads { n_heads, n_key_heads, head_width: 6 };
+        let angle = |i: usize| (i as f32 * 0.37).sin();
+        let n = 20 * n_turned / 2;
+        let angles = (n_turned > 0).then(|| Angles {
+            n_turned,
+            cosines: (0..n).map(|i| angle(i).cos()).collect(),
+            sines: (0..n).map(|i| angle(i).sin()).collect(),
+        });
+        let positions = Arc::new((0..150).map(|row| row * 7 % 20).collect());
+        let turn = Turn { heads, angles: angles.map(Arc::new), positions };
+        let qkv = variable(&[150, heads.packed()], 1);
+        same_both_ways(|| turn.of(&qkv), || turn.composed(&qkv), &[&qkv]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rand_chacha::ChaCha8Rng;
 
 use super::mixture::Present;
@@ -11,6 +11,7 @@ use super::network::{Conditioning, Decoder, Network};
 use super::params::CalmFlowParams;
 use crate::conditions::Condition;
 use crate::error::refuse;
+use crate::language::kernels::past::LANES;
 use crate::language::kernels::values;
 use crate::language::kv_cache::Cache;
 use crate::language::parameters::Parameters;
@@ -21,6 +22,9 @@ use crate::models::method::{Draws, written};
 use crate::models::prompts::Prompts;
 use crate::models::reader::{Reader, Told};
 use crate::{Error, Result};
+
+/// Numbers of keys and values that generation holds at most: 256 MiB.
+const MOST_NUMBERS: usize = 1 << 26;
 
 /// A fitted CaLMFlow.
 pub struct CalmFlow {
@@ -51,6 +55,27 @@ impl CalmFlow {
         let cache = network.cache(&prompts, &conditioning)?;
         let centre = conditioning.centre.as_ref().map(values).transpose()?.unwrap_or_default();
         Ok(Side { conditioning, cache, centre })
+    }
+
+    /// As [`Self::solve`], so many sequences at a time that the past of a large language model stays within bounds.
+    fn solve_in_blocks(
+        &self,
+        network: &Network,
+        told: &Told,
+        x0: ArrayView2<f32>,
+        draws: Draws,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<f32>> {
+        let per_sequence = self.params.order().n_tokens() * network.n_numbers_per_token();
+        let n_sequences = match self.params.language {
+            Some(_) => (MOST_NUMBERS / per_sequence).max(1).next_multiple_of(LANES),
+            None => usize::MAX / self.params.n_trajectories,
+        };
+        let mut cells = Vec::with_capacity(x0.len());
+        for block in x0.axis_chunks_iter(Axis(0), n_sequences * self.params.n_trajectories) {
+            cells.extend(self.solve(network, told, block, draws, rng)?);
+        }
+        Ok(cells)
     }
 
     /// Source points → cells in flow coordinates: (n_cells, n_dims) → the same, row by row.
@@ -149,7 +174,7 @@ impl FittedFlow for CalmFlow {
             if self.params.prompt_use.has_prefix() {
                 self.reader.check_length(condition, told)?;
             }
-            self.solve(network, told, x0, draws, rng)
+            self.solve_in_blocks(network, told, x0, draws, rng)
         };
         let draws = Draws { anchor: draws.anchor.or(Some(self.params.anchor())), ..draws };
         let (reader, anchors, multiple) = (&self.reader, &self.anchors, self.params.n_trajectories);

@@ -6,6 +6,8 @@
 //! end of the path.
 
 mod params;
+mod language;
+mod backbone;
 mod trajectories;
 mod network;
 mod mixture;
@@ -15,7 +17,10 @@ mod objective;
 mod generate;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod language_tests;
 
 pub use generate::CalmFlow;
+pub use language::{LanguageParams, LanguageStart};
 pub use objective::CalmFlowObjective;
 pub use params::{CalmFlowParams, DecoderKind, PromptUse};

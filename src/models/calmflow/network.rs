@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::backbone::Backbone;
 use super::mixture::Mixture;
 use super::params::{CalmFlowParams, DecoderKind};
 use super::variational::Variational;
@@ -13,7 +14,7 @@ use crate::language::kernels::bias::add_bias;
 use crate::language::kv_cache::{Cache, Prefixes};
 use crate::language::mask::Mask;
 use crate::language::parameters::{Parameters, Start};
-use crate::language::transformer::{Linear, Norm, Shift, Transformer};
+use crate::language::transformer::{Linear, Norm, Shift};
 use crate::models::condition_reader::ConditionReader;
 use crate::models::prompts::Prompts;
 use crate::models::reader::Sizes;
@@ -45,7 +46,7 @@ pub(super) struct Network {
     /// Embeds a row of evidence as a token before the flow's tokens.
     evidence: Option<Linear>,
     to_shift: Option<Linear>,
-    transformer: Transformer,
+    backbone: Backbone,
     pub(super) decoder: Decoder,
     mask: Arc<Mask>,
 }
@@ -62,6 +63,8 @@ impl Network {
     pub(super) fn new(parameters: &mut Parameters, params: CalmFlowParams, sizes: Sizes) -> Result<Self> {
         let width = params.transformer.width;
         let (prefix, sum) = (params.prompt_use.has_prefix(), params.prompt_use.has_sum());
+        // A language model from outside has embeddings and positions of its own.
+        let prefix = prefix && params.language.is_none();
         let encoder_deviation = 0.7 / (sizes.n_dims as f32).sqrt();
         let encoder = match params.decoder {
             DecoderKind::Mixture => Encoder::Affine(Linear::new(
@@ -100,7 +103,7 @@ impl Network {
             .reads()
             .then(|| Linear::new(parameters, "to_shift", width, width, 0.7 / (width as f32).sqrt()))
             .transpose()?;
-        let transformer = Transformer::new(parameters, "transformer", params.transformer)?;
+        let backbone = Backbone::new(parameters, &params)?;
         let decoder = match params.decoder {
             DecoderKind::Mixture => {
                 Decoder::Mixture(Mixture::new(parameters, &params, sizes.n_dims, to_shift.is_some())?)
@@ -119,7 +122,7 @@ impl Network {
             conditions,
             evidence,
             to_shift,
-            transformer,
+            backbone,
             decoder,
             mask,
         })
@@ -127,7 +130,7 @@ impl Network {
 
     /// Tokens of the words of a prompt that can be read as a prefix.
     fn n_words(&self, length: usize) -> usize {
-        if self.words.is_some() { length.min(self.sizes.n_prompt_tokens) } else { 0 }
+        if self.words.is_some() || self.backbone.has_words() { length.min(self.sizes.n_prompt_tokens) } else { 0 }
     }
 
     /// The number of tokens before the flow's tokens, for each condition.
@@ -139,6 +142,7 @@ impl Network {
     /// The embedded tokens before the flow's tokens, evidence first, padded at the end: (n_prompts · n_tokens, width).
     fn prefix_tokens(&self, prompts: &Prompts) -> Result<Option<Tensor>> {
         let n_words = self.n_words(prompts.n_tokens);
+        let own = if n_words > 0 { self.backbone.embed(&prompts.tokens)? } else { None };
         let words = match (&self.words, &self.word_positions) {
             (Some(words), Some(positions)) if n_words > 0 => {
                 let embedded = words.index_select(&prompts.tokens.to_device(words.device())?, 0)?;
@@ -147,7 +151,7 @@ impl Network {
                 let rows = rows.narrow(1, 0, n_words)?.flatten_from(1)?;
                 Some(add_bias(&rows, &positions)?.reshape((prompts.n_prompts * n_words, ()))?)
             }
-            _ => None,
+            _ => own,
         };
         let evidence = match (&self.evidence, &prompts.evidence) {
             (Some(map), Some(rows)) => map.forward(&rows.to_device(map.weight.device())?)?,
@@ -178,7 +182,7 @@ impl Network {
         let prefixes = match self.prefix_tokens(prompts)? {
             Some(rows) => {
                 let n_tokens = rows.dim(0)? / prompts.n_prompts;
-                Some(self.transformer.encode_prefixes(&rows, n_tokens)?)
+                Some(self.backbone.encode_prefixes(&rows, n_tokens)?)
             }
             None => None,
         };
@@ -195,7 +199,7 @@ impl Network {
 
     fn arrangement(&self, prompts: &Prompts) -> Arrangement {
         Arrangement {
-            n_heads: self.params.transformer.n_heads,
+            n_heads: self.backbone.size().n_heads,
             mask: self.mask.clone(),
             prefix_of_sequence: prompts.of_sequence.clone(),
             prefix_lengths: Arc::new(self.prefix_lengths(prompts)),
@@ -226,8 +230,14 @@ impl Network {
         let x = self.embed(states, 0, self.params.n_steps)?;
         let arrangement = self.arrangement(prompts);
         let prefixes = conditioning.prefixes.as_deref();
-        let hidden = self.transformer.forward(&x, prefixes, &arrangement, conditioning.shift.as_ref())?;
+        let hidden = self.backbone.forward(&x, prefixes, &arrangement, conditioning.shift.as_ref())?;
         Ok(hidden.reshape(((), self.params.n_spatial * self.params.transformer.width))?)
+    }
+
+    /// Numbers that the past holds of each token.
+    pub(super) fn n_numbers_per_token(&self) -> usize {
+        let size = self.backbone.size();
+        2 * size.width * size.n_layers
     }
 
     /// An empty past for generation.
@@ -238,7 +248,7 @@ impl Network {
             None => Prefixes::default(),
         };
         let of_sequence = prompts.of_sequence.as_ref().clone();
-        Ok(Cache::new(&self.transformer, self.mask.clone(), of_sequence.len(), prefixes, of_sequence))
+        Ok(Cache::new(self.backbone.size(), self.mask.clone(), of_sequence.len(), prefixes, of_sequence))
     }
 
     /// Runs the states of one more step on top of the past: (n_states, n_dims) → (n_states, n_spatial · width).
@@ -250,7 +260,7 @@ impl Network {
         conditioning: &Conditioning,
     ) -> Result<Tensor> {
         let x = self.embed(states, step, 1)?;
-        let hidden = self.transformer.extend(&x, cache, conditioning.shift.as_ref())?;
+        let hidden = self.backbone.extend(&x, cache, conditioning.shift.as_ref())?;
         Ok(hidden.reshape(((), self.params.n_spatial * self.params.transformer.width))?)
     }
 }

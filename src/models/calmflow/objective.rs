@@ -1,5 +1,6 @@
 //! Fitting: the loss of a random minibatch.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -7,12 +8,14 @@ use ndarray::ArrayView2;
 use rand_chacha::ChaCha8Rng;
 
 use super::generate::CalmFlow;
+use super::language::LanguageStart;
 use super::network::{Decoder, Network};
 use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::conditions::Condition;
 use crate::conditions::prompt::Phrasing;
+use crate::error::refuse;
 use crate::language::parameters::Parameters;
 use crate::models::described::Strength;
 use crate::models::members::Members;
@@ -37,7 +40,8 @@ pub struct CalmFlowObjective {
 }
 
 impl CalmFlowObjective {
-    /// Prepares the fit: the guide and the tokenizer are fitted here, the network is drawn on the device.
+    /// Prepares the fit: the guide and, unless a language model brings one, the tokenizer are fitted here, the network is drawn
+    /// on the device around what is given of it.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims), training cells only; one condition per cell.
     ///
@@ -48,15 +52,28 @@ impl CalmFlowObjective {
         conditions: &[Condition],
         phrasing: Phrasing,
         params: CalmFlowParams,
+        language: Option<LanguageStart>,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
         params.check()?;
-        let tokenizer = phrasing.fit_tokenizer(conditions)?;
-        let reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
+        let (given, tokenizer) = match language {
+            Some(language) => (language.tensors, language.tokenizer),
+            None => (HashMap::new(), phrasing.fit_tokenizer(conditions)?),
+        };
+        let mut reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
+        if let Some(language) = &params.language {
+            let (context, n_own) = (language.network.context, params.order().n_tokens());
+            let Some(room) = context.checked_sub(n_own).filter(|room| *room > 0) else {
+                let reason =
+                    format!("the language model reads at most {context} tokens, and the flow alone has {n_own}");
+                return refuse("time-steps", params.n_steps, &reason);
+            };
+            reader = reader.within(room, conditions, params.reader().reads_order)?;
+        }
         let cells = TrainingCells::new(embedding, conditions, &reader, params.reader().reads_order)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, params, reader.sizes());
-        let members = Members::draw(params.n_members, seed, device, network)?;
+        let members = Members::draw(params.n_members, seed, device, given, network)?;
         Ok(Self { params, reader, members, cells })
     }
 
@@ -118,7 +135,9 @@ impl Objective for CalmFlowObjective {
             let minibatch = self.draw_minibatch(rng)?;
             let n_cells = minibatch.x0.nrows();
             let n_tokens = n_cells / self.params.n_trajectories * self.params.order().n_tokens();
-            let (n_parts, multiple) = ((n_tokens / TOKENS_PER_PART).max(1), self.params.n_trajectories);
+            // A large model has gradients too large to hold them several times; its products fill all threads by themselves.
+            let n_parts = if self.params.language.is_some() { 1 } else { (n_tokens / TOKENS_PER_PART).max(1) };
+            let multiple = self.params.n_trajectories;
             let loss_of = move |minibatch: &Minibatch<'_>, rng: &mut ChaCha8Rng| self.loss_of(network, minibatch, rng);
             parts.extend(minibatch.parts(n_parts, multiple, share, rng, loss_of));
         }
@@ -128,7 +147,11 @@ impl Objective for CalmFlowObjective {
 
 impl Fitting for CalmFlowObjective {
     fn slots(&self) -> Vec<Slot> {
-        self.members.slots("mixture.gates")
+        let mut slots = self.members.slots("mixture.gates");
+        if let Some(language) = &self.params.language {
+            language.set_rates(&mut slots);
+        }
+        slots
     }
 
     fn choice(&self) -> Option<&Choice> {

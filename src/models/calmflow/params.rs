@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::language::LanguageParams;
 use crate::Result;
 use crate::error::refuse;
 use crate::flow::{Coupling, Path};
+use crate::language::causal::CausalParams;
 use crate::language::mask::TokenOrder;
 use crate::language::transformer::TransformerParams;
 use crate::models::coordinates::Coordinates;
@@ -61,8 +63,11 @@ pub struct CalmFlowParams {
     pub inputs: bool,
     /// How the prompt is used.
     pub prompt_use: PromptUse,
-    /// The causal language model.
+    /// The causal language model; with one from outside, its width, blocks and heads.
     pub transformer: TransformerParams,
+    /// The one from outside, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<LanguageParams>,
     /// The path from source to cell.
     pub path: Path,
     /// Where flows start.
@@ -105,6 +110,7 @@ impl CalmFlowParams {
             inputs: true,
             prompt_use: PromptUse::Sum,
             transformer: TransformerParams { width: 64, n_layers: 2, n_heads: 4 },
+            language: None,
             path: Path::Bridge { sigma: 0.5 },
             source: Source::Noise,
             coupling: Coupling::Independent,
@@ -132,6 +138,13 @@ impl CalmFlowParams {
                 ..mixture
             },
         }
+    }
+
+    /// The same on a language model from outside.
+    #[must_use]
+    pub fn on_language(self, language: LanguageParams) -> Self {
+        let CausalParams { width, n_layers, n_heads, .. } = language.network;
+        Self { transformer: TransformerParams { width, n_layers, n_heads }, language: Some(language), ..self }
     }
 
     /// The order of a sequence's tokens.
@@ -176,7 +189,13 @@ impl CalmFlowParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        self.transformer.check()?;
+        match &self.language {
+            None => self.transformer.check()?,
+            Some(language) => language.check()?,
+        }
+        if self.language.is_some() && self.prompt_use.has_sum() {
+            return refuse("prompt-use", "sum", "a language model from outside reads prompts as tokens: use prefix");
+        }
         for (name, value) in [
             ("members", self.n_members),
             ("time-steps", self.n_steps),

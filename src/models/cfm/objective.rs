@@ -1,5 +1,7 @@
 //! Fitting: the loss of a random minibatch.
 
+use std::collections::HashMap;
+
 use candle_core::{Device, Tensor};
 use ndarray::{Array2, ArrayView2};
 use rand::Rng;
@@ -53,7 +55,7 @@ impl CfmObjective {
         let reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader, params.reader().reads_order)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
-        let members = Members::draw(params.n_members, seed, device, network)?;
+        let members = Members::draw(params.n_members, seed, device, HashMap::new(), network)?;
         Ok(Self { params, reader, members, cells })
     }
 

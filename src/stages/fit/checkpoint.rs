@@ -88,6 +88,7 @@ fn fingerprint(params: &FitParams, device: &Device, inputs: &impl Serialize) -> 
         input: PathBuf::new(),
         output: PathBuf::new(),
         pretrained: params.pretrained.as_ref().map(|_| PathBuf::new()),
+        language_model: params.language_model.as_ref().map(|_| PathBuf::new()),
         device: params.device.opened(device),
         checkpoint_every: Every::Steps(1),
         resume: false,

@@ -5,7 +5,7 @@ use crate::error::refuse;
 use crate::flow::{Coupling, Path as FlowPath};
 use crate::language::encoder::EncoderParams;
 use crate::language::transformer::TransformerParams;
-use crate::models::calmflow::{CalmFlowParams, DecoderKind};
+use crate::models::calmflow::{CalmFlowParams, DecoderKind, PromptUse};
 use crate::models::cfm::{CfmParams, Variant};
 use crate::models::cpa::CpaParams;
 use crate::models::guide::Centre;
@@ -22,6 +22,7 @@ impl FitParams {
     pub fn choices(&self) -> Result<Choices> {
         self.refuse_foreign()?;
         self.refuse_what_is_pretrained()?;
+        self.check_language()?;
         let choices = match self.method {
             Method::Calmflow => Choices::CalmFlow(self.calmflow()),
             Method::Cfm => Choices::Cfm(self.cfm(Variant::Cfm)?),
@@ -45,7 +46,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 43] {
+    fn made(&self) -> [(&'static str, Has, bool); 50] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -91,6 +92,13 @@ impl FitParams {
             ("pretrained", Has::GeneTokens, self.pretrained.is_some()),
             ("gene-symbols", Has::GeneTokens, self.gene_symbols.is_some()),
             ("allow-unknown-genes", Has::GeneTokens, self.allow_unknown_genes),
+            ("accumulate", Has::Training, self.accumulate != own.accumulate),
+            ("language-model", Has::LanguageModel, self.language_model.is_some()),
+            ("language-model-random", Has::LanguageModel, self.language_model_random),
+            ("tune", Has::LanguageModel, self.tune.is_some()),
+            ("lora-rank", Has::LanguageModel, self.lora_rank.is_some()),
+            ("adapter-width", Has::LanguageModel, self.adapter_width.is_some()),
+            ("checkpoint-activations", Has::LanguageModel, self.checkpoint_activations),
         ]
     }
 
@@ -120,6 +128,9 @@ impl FitParams {
             Some((name, size)) if self.pretrained.is_some() => {
                 refuse(name, size, "the pretrained weights decide it; leave it away, or --pretrained")
             }
+            Some((name, size)) if self.language_model.is_some() => {
+                refuse(name, size, "the language model decides it; leave it away, or --language-model")
+            }
             _ if self.allow_unknown_genes && self.pretrained.is_none() => {
                 refuse("allow-unknown-genes", "given", "genes are unknown to a vocabulary only; see --pretrained")
             }
@@ -129,6 +140,11 @@ impl FitParams {
 
     fn calmflow(&self) -> CalmFlowParams {
         let own = CalmFlowParams::of(self.decoder.unwrap_or(DecoderKind::Mixture));
+        let own = match self.language_model {
+            // Its prompts are read as text, and one network is large enough.
+            Some(_) => CalmFlowParams { prompt_use: PromptUse::Prefix, n_members: 1, ..own },
+            None => own,
+        };
         let coupling = self.coupling.unwrap_or(own.coupling);
         let n_prompts = match coupling {
             Coupling::Independent => own.n_prompts,

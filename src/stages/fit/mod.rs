@@ -3,6 +3,7 @@
 mod every;
 mod params;
 mod choices;
+mod language;
 mod screen;
 mod checkpoint;
 mod train;
@@ -14,6 +15,7 @@ use std::path::Path;
 use serde_json::json;
 
 pub use every::{Every, seconds};
+pub use language::Tune;
 pub use params::FitParams;
 
 use self::checkpoint::Checkpoint;
@@ -21,7 +23,7 @@ use self::screen::Screen;
 use self::validation::Validation;
 use crate::conditions::descriptions::Descriptions;
 use crate::conditions::prompt::Phrasing;
-use crate::io::{atomic, description_table, digest, model_folder, pretrained_folder};
+use crate::io::{atomic, description_table, digest, model_folder};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
 use crate::models::known::Known;
@@ -56,9 +58,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let phrasing = Phrasing::new(&params.prompts, covariates, descriptions.transpose()?.unwrap_or_default())?;
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
-    let choices = params.choices()?;
-    let pretrained = params.pretrained.as_deref().map(pretrained_folder::read).transpose()?;
-    let (pretrained, pretrained_sha256) = pretrained.unzip();
+    let (choices, given, given_sha256) = params.given(&device, watcher)?;
     // First, so that counts that cannot be used are told before hours of training.
     let gene_decoder = match choices.makes() {
         Makes::Counts => None,
@@ -73,8 +73,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let (gene_decoder, n_decoder_cells) = gene_decoder.unzip();
 
     let n_cells = screen.conditions.len();
-    let begun = choices.begin(&screen.training_data(), phrasing, pretrained.as_ref(), params.seed, &device)?;
-    drop(pretrained);
+    let begun = choices.begin(&screen.training_data(), phrasing, given, params.seed, &device)?;
     // The method has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let input_sha256 = digest::sha256(&params.input)?;
@@ -90,8 +89,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
             tell(fitting.choice(), watcher);
             fitting.strength().iter().for_each(|strength| watcher.say(&strength.to_string()));
             fitting.origin().iter().for_each(|origin| watcher.say(origin));
-            let checkpoint =
-                Checkpoint::new(params, &device, &(&input_sha256, &pretrained_sha256, &descriptions_sha256))?;
+            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &given_sha256, &descriptions_sha256))?;
             train_to_the_end(params, &*fitting, n_cells, screen.validation.take(), &checkpoint, watcher)?
         }
     };
@@ -104,7 +102,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
         history: fitted.history,
         provenance: json!({
             "input_sha256": input_sha256,
-            "pretrained_sha256": pretrained_sha256,
+            "pretrained_sha256": given_sha256,
             "descriptions_sha256": descriptions_sha256,
             "seed": params.seed,
             "training": fitted.training,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Every;
+use super::language::Tune;
 use crate::Result;
 use crate::error::refuse;
 use crate::flow::Coupling;
@@ -100,6 +101,20 @@ pub struct FitParams {
     pub gene_symbols: Option<String>,
     /// Genes that the pretrained vocabulary does not know start new (scgpt).
     pub allow_unknown_genes: bool,
+    /// The folder of a causal language model that a CaLMFlow stands on.
+    pub language_model: Option<PathBuf>,
+    /// Whether only its architecture is taken, with weights drawn from the seed.
+    pub language_model_random: bool,
+    /// What of it is trained: everything if absent.
+    pub tune: Option<Tune>,
+    /// Rank of the matrices beside its maps, with `tune = "lora"`.
+    pub lora_rank: Option<usize>,
+    /// Numbers within the adapters, with `tune = "adapters"`.
+    pub adapter_width: Option<usize>,
+    /// Make the numbers within its blocks again in the backward pass.
+    pub checkpoint_activations: bool,
+    /// Minibatches whose gradients are averaged for one step.
+    pub accumulate: usize,
     /// Cells per training step.
     pub cells_per_step: Option<usize>,
     /// Conditions per training step.
@@ -166,6 +181,13 @@ impl Default for FitParams {
             pretrained: None,
             gene_symbols: None,
             allow_unknown_genes: false,
+            language_model: None,
+            language_model_random: false,
+            tune: None,
+            lora_rank: None,
+            adapter_width: None,
+            checkpoint_activations: false,
+            accumulate: 1,
             cells_per_step: None,
             prompts_per_step: None,
             learning_rate: None,
@@ -189,6 +211,7 @@ impl FitParams {
             learning_rate: self.learning_rate.or(self.method.learning_rate()).unwrap_or(0.0),
             weight_decay: self.weight_decay,
             clip: 1.0,
+            accumulate: self.accumulate,
             seed: self.seed,
         }
     }
@@ -198,6 +221,9 @@ impl FitParams {
     pub fn check(&self) -> Result<()> {
         if self.steps.is_some() && self.budget_seconds.is_some() {
             return refuse("steps and budget", "both", "give one of them");
+        }
+        if self.accumulate == 0 {
+            return refuse("accumulate", "0", "at least one minibatch is needed");
         }
         if self.steps == Some(0) {
             return refuse("steps", "0", "at least one step is needed");

@@ -26,13 +26,14 @@ pub const SECTIONS: [&str; 8] =
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 7] = [
+pub const PATH_KEYS: [(&str, &str); 8] = [
     ("benchmark", "descriptions"),
     ("fit", "descriptions"),
     ("predict", "descriptions"),
     ("split", "conditions"),
     ("preprocess", "split"),
     ("fit", "pretrained"),
+    ("fit", "language_model"),
     ("benchmark", "splits"),
 ];
 
@@ -202,6 +203,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     params.check()?;
     let mut inputs = vec![("prepared screen", layout.prepared.clone())];
     inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
+    inputs.extend(params.language_model.clone().map(|path| ("language model", path)));
     inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();

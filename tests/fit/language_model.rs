@@ -1,0 +1,90 @@
+//! A CaLMFlow on a causal language model from a folder, through the program.
+
+use super::*;
+
+/// A copy of one of the golden folders, as `folder/model`.
+fn copy(folder: &Path, name: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/language").join(name);
+    std::fs::create_dir(folder.join("language")).unwrap();
+    for (file, bytes) in files(&golden) {
+        std::fs::write(folder.join("language").join(file), bytes).unwrap();
+    }
+}
+
+fn fit_on(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
+    let fixed = ["fit", prepared().to_str().unwrap(), "-o", output, "--language-model", "language"];
+    scflow(folder, &[&fixed[..], &["--cells-per-step", "32", "--seed", "3"], more].concat())
+}
+
+#[test]
+fn a_fit_stands_on_a_folder_in_every_way_and_its_model_needs_it_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    copy(path, "llama_grouped");
+    for (name, more, words) in [
+        ("full", &["--steps", "12"][..], "pretrained weights"),
+        ("random", &["--steps", "12", "--language-model-random"], "drawn at random"),
+        ("lora", &["--steps", "12", "--tune", "lora", "--lora-rank", "4", "--accumulate", "2"], "pretrained weights"),
+        ("adapters", &["--steps", "12", "--tune", "adapters", "--decoder", "variational"], "pretrained weights"),
+    ] {
+        let said = ok(fit_on(path, name, more));
+        assert!(said.contains("`llama`, 2 blocks of width 16") && said.contains(words), "{said}");
+    }
+    let again = ["--steps", "12", "--checkpoint-activations"];
+    ok(fit_on(path, "again", &again));
+    let weights = |name: &str| std::fs::read(path.join(name).join("weights.safetensors")).unwrap();
+    assert!(weights("again") == weights("full"), "recomputation changes a model");
+    assert!(weights("random") != weights("full"));
+    let digest = scflow::io::digest::sha256(&path.join("language/config.json")).unwrap();
+    assert!(std::fs::read_to_string(path.join("full/config.json")).unwrap().contains(&digest));
+    std::fs::remove_dir_all(path.join("language")).unwrap();
+    for name in ["full", "random", "lora", "adapters"] {
+        let cells = format!("{name}.h5ad");
+        ok(scflow(path, &["predict", name, "--holdout", "--cells", "40", "-o", &cells]));
+        assert!(h5ad::read(&path.join(cells)).unwrap().obsm["X_pca"].iter().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn a_killed_fit_with_thin_matrices_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    copy(path, "llama_grouped");
+    let options = ["--steps", "400", "--tune", "lora", "--checkpoint-every", "5"];
+    ok(fit_on(path, "whole", &options));
+    let input = prepared().to_str().unwrap();
+    let fixed = ["fit", input, "-o", "killed", "--language-model", "language", "-q"];
+    let arguments = [&fixed[..], &["--cells-per-step", "32", "--seed", "3"], &options].concat();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(path).args(arguments).spawn().unwrap();
+    wait_for(&mut child, || path.join("killed.checkpoint.safetensors").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!path.join("killed").exists(), "the fit was too fast to be killed");
+    assert!(ok(fit_on(path, "killed", &[&options[..], &["--resume"]].concat())).contains("going on from step"));
+    same_files(&files(&path.join("whole")), &files(&path.join("killed")));
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    copy(path, "llama_grouped");
+    let long = format!("{{perturbation}} {{cell_type}} {}", "a B ".repeat(40));
+    for (more, parts) in [
+        (&["--width", "32"][..], &["width", "--language-model"][..]),
+        (&["--lora-rank", "4"], &["lora-rank", "--tune lora"]),
+        (&["--tune", "lora", "--lora-rank", "0"], &["lora-rank", "above zero"]),
+        (&["--adapter-width", "4"], &["adapter-width", "--tune adapters"]),
+        (&["--tune", "lora", "--language-model-random"], &["tune", "at random"]),
+        (&["--prompt-use", "sum"], &["prompt-use", "prefix"]),
+        (&["--accumulate", "0"], &["accumulate"]),
+        (&["--method", "cfm"], &["language-model", "--method calmflow"]),
+        (&["--prompt", &long], &["prompt", "reads at most 62"]),
+    ] {
+        refused(path, fit_on(path, "bad", &[&["--steps", "2"], more].concat()), parts);
+    }
+    std::fs::remove_file(path.join("language/tokenizer.json")).unwrap();
+    refused(path, fit_on(path, "bad", &["--steps", "2"]), &["tokenizer.json", "is missing"]);
+    let lone = scflow(path, &["fit", prepared().to_str().unwrap(), "-o", "bad", "--tune", "lora"]);
+    refused(path, lone, &["--language-model"]);
+}
