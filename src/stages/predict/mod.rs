@@ -230,11 +230,16 @@ fn check_unseen(params: &PredictParams, model: &FittedModel, conditions: &[Condi
         }
         Some(component) => Err(Error::UnknownName {
             what: "perturbation".into(),
-            name: (**component).clone(),
+            name: name_of(component),
             place: "the model".into(),
-            nearest: nearest(component, model.known.components().iter()),
+            nearest: nearest(&name_of(component), model.known.doses().names()),
         }),
     }
+}
+
+/// The name of the component with this label, without dose and time.
+fn name_of(label: &str) -> String {
+    Perturbation::single(label).parts().map(|part| part.name).collect()
 }
 
 /// That a component was never seen, and how many others were not.

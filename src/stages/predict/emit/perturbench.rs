@@ -65,6 +65,6 @@ mod tests {
         assert_eq!(said("A+B | cell_type=T cell"), format!("{usual}, cov_cols=[\"cell_type\"])"));
         assert!(said("A+B | cell_type=CD4_T").ends_with("with delim=\"|\" first"));
         assert!(said("\"A|1\" + B_1").ends_with("with delim=\"~\" first"));
-        assert!(said("\"A|1\" + B_~::@@").ends_with("any that they hold first"));
+        assert!(said("\"A|1\" + \"B_~::@@\"").ends_with("any that they hold first"));
     }
 }
