@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::PreprocessParams;
 use super::laps::Laps;
-use super::slots::replace;
+use super::slots::Own;
 use crate::Result;
 use crate::cells::{Cells, Column, SparseMatrix, Value};
 use crate::embedding::fuzzy::FuzzyGraph;
@@ -21,6 +21,7 @@ const POINTS: &str = "X_pca";
 /// Those of [`Neighbors::find`], [`leiden`] and [`umap`].
 pub(super) fn annotate(
     cells: &mut Cells,
+    own: &mut Own,
     params: &PreprocessParams,
     laps: &mut Laps,
     say: &dyn Fn(&str),
@@ -59,7 +60,7 @@ pub(super) fn annotate(
         say(&format!("Leiden: {n_clusters} clusters at resolution {}, modularity {modularity:.4}", params.resolution));
         let categories = (0..n_clusters).map(|label| label.to_string()).collect();
         let codes = labels.iter().map(|&label| label as i32).collect();
-        replace(&mut cells.obs, "obs", "leiden", Column::Categorical { codes, categories, ordered: false }, say);
+        own.set_of_cells(cells, "leiden", Column::Categorical { codes, categories, ordered: false }, say);
         let told = map([
             ("resolution", Value::Float(params.resolution)),
             ("random_state", Value::Integer(params.seed as i64)),

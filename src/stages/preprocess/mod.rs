@@ -30,6 +30,7 @@ use crate::{Error, Result};
 use kept::Kept;
 use laps::Laps;
 use passes::{KeptCells, Passes};
+use slots::Own;
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,6 +218,7 @@ impl Screen<'_> {
         };
         let original = slots::other_counts(file, &matrix, params, say)?;
         let mut out = Cells { obs, var: var.select(&columns), uns, ..Cells::default() };
+        let mut own = Own::of(&out);
         let former = params.counts_layer.as_ref().map(|name| format!("layers/{name}"));
         let except: Vec<&str> = former.iter().map(String::as_str).collect();
         let selection = h5ad::Kept { rows: &rows, columns: &columns, except: &except };
@@ -224,11 +226,12 @@ impl Screen<'_> {
             h5ad::write_derived(beside, file, &selection, |derived| {
                 let coordinates = passes.write(&cells, &columns, &fitted, derived, original.as_ref())?;
                 laps.end("writing matrices");
-                slots::annotate_cells(&mut out, &kept, measured, library_sizes, params, say);
-                slots::annotate_genes(&mut out, genes, params.flavor, say);
+                slots::annotate_cells(&mut out, &mut own, &kept, measured, library_sizes, params, say);
+                slots::annotate_genes(&mut out, &mut own, genes, params.flavor, say);
                 prepared::annotate_pca(&mut out, fitted.pca, coordinates);
-                graph::annotate(&mut out, params, &mut laps, say)?;
+                graph::annotate(&mut out, &mut own, params, &mut laps, say)?;
                 slots::annotate_settings(&mut out, &summary, target_sum, &sha256()?, params)?;
+                own.leave_to_the_file(&mut out);
                 Ok(out)
             })
         })?;

@@ -41,6 +41,7 @@ pub(super) fn other_counts<'a>(
 /// Writes the columns of `obs`.
 pub(super) fn annotate_cells(
     cells: &mut Cells,
+    own: &mut Own,
     kept: &Kept,
     measured: Quality,
     library_sizes: Vec<f64>,
@@ -61,16 +62,22 @@ pub(super) fn annotate_cells(
     for (name, column) in scratch.obs.columns {
         // A column that the user declared to hold the total counts stays what it is.
         if params.size_factors.as_ref() != Some(&name) {
-            replace(&mut cells.obs, "obs", &name, column, say);
+            own.set_of_cells(cells, &name, column, say);
         }
     }
 }
 
 /// Writes what is known of the genes' variability.
-pub(super) fn annotate_genes(cells: &mut Cells, genes: VariableGenes, flavor: Flavor, say: &dyn Fn(&str)) {
+pub(super) fn annotate_genes(
+    cells: &mut Cells,
+    own: &mut Own,
+    genes: VariableGenes,
+    flavor: Flavor,
+    say: &dyn Fn(&str),
+) {
     let chosen = [("highly_variable", Column::Boolean(genes.is_variable))];
     for (name, column) in chosen.into_iter().chain(genes.statistics) {
-        replace(&mut cells.var, "var", name, column, say);
+        own.set_of_genes(cells, name, column, say);
     }
     let flavor = BTreeMap::from([("flavor".to_owned(), Value::Text(flavor.name().into()))]);
     cells.uns.insert("hvg".into(), Value::Map(flavor));
@@ -78,7 +85,37 @@ pub(super) fn annotate_genes(cells: &mut Cells, genes: VariableGenes, flavor: Fl
     cells.uns.insert("log1p".into(), Value::Map(BTreeMap::new()));
 }
 
-pub(super) fn replace(table: &mut Annotations, of: &str, name: &str, column: Column, say: &dyn Fn(&str)) {
+/// The columns that the file itself has and that stay as they are.
+pub(super) struct Own {
+    obs: Vec<String>,
+    var: Vec<String>,
+}
+
+impl Own {
+    pub(super) fn of(cells: &Cells) -> Self {
+        Self { obs: cells.obs.names(), var: cells.var.names() }
+    }
+
+    /// Sets a column of `obs`.
+    pub(super) fn set_of_cells(&mut self, cells: &mut Cells, name: &str, column: Column, say: &dyn Fn(&str)) {
+        self.obs.retain(|own| own != name);
+        replace(&mut cells.obs, "obs", name, column, say);
+    }
+
+    /// Sets a column of `var`.
+    pub(super) fn set_of_genes(&mut self, cells: &mut Cells, name: &str, column: Column, say: &dyn Fn(&str)) {
+        self.var.retain(|own| own != name);
+        replace(&mut cells.var, "var", name, column, say);
+    }
+
+    /// Leaves these columns away: they come along as they lie in the file, with their types.
+    pub(super) fn leave_to_the_file(self, cells: &mut Cells) {
+        cells.obs.columns.retain(|(name, _)| !self.obs.contains(name));
+        cells.var.columns.retain(|(name, _)| !self.var.contains(name));
+    }
+}
+
+fn replace(table: &mut Annotations, of: &str, name: &str, column: Column, say: &dyn Fn(&str)) {
     if let Some(kept) = keep_original(table, name, &column) {
         say(&format!("{of}[\"{name}\"] held other values; they are kept as {of}[\"{kept}\"]"));
     }

@@ -38,7 +38,7 @@ pub(super) fn carry(carrier: &Carrier, group: &Group, to: &Target, name: &str, s
     Ok(true)
 }
 
-/// The columns that a table of the target lacks.
+/// The columns that a table of the target lacks; they stand before those that it has.
 pub(super) fn add(carrier: &Carrier, group: &Group, table: &str, to: &Target, axis: Axis) -> Result<()> {
     let source = carrier.source;
     let index = table::index_name(source, group, table)?;
@@ -53,10 +53,10 @@ pub(super) fn add(carrier: &Carrier, group: &Group, table: &str, to: &Target, ax
         return Ok(());
     }
     let order = to.group.attr("column-order").and_then(|attribute| attribute.read_raw::<VarLenUnicode>());
-    let mut order = order.map_err(to.hdf5(&to.slot))?;
-    order.extend(target::texts(&to.name_of("column-order"), &added)?);
+    let mut added = target::texts(&to.name_of("column-order"), &added)?;
+    added.extend(order.map_err(to.hdf5(&to.slot))?);
     to.group.delete_attr("column-order").map_err(to.hdf5(&to.slot))?;
-    to.list_attribute("column-order", &order)
+    to.list_attribute("column-order", &added)
 }
 
 /// True where a column of the target stands where a group around another one must be.
