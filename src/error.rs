@@ -237,6 +237,14 @@ fn io_hint(kind: ErrorKind) -> Option<&'static str> {
     })
 }
 
+/// The three of the known names that are most like one, the likest first.
+pub(crate) fn nearest<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Vec<String> {
+    let score = |known: S| (strsim::jaro_winkler(name, known.as_ref()), known.as_ref().to_owned());
+    let mut scored: Vec<(f64, String)> = known.into_iter().map(score).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    scored.into_iter().take(3).map(|(_, known)| known).collect()
+}
+
 /// Lists the first names of many, in backticks.
 fn list(names: &[String], most: usize) -> String {
     let mut text = names.iter().take(most).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

@@ -5,6 +5,11 @@ use rayon::prelude::*;
 
 use crate::{Error, Result};
 
+/// The place of a column that is left out.
+pub const NOWHERE: u32 = u32::MAX;
+/// Rows that a thread takes at once.
+const ROWS_PER_TASK: usize = 64;
+
 /// A matrix in compressed sparse rows: (n_rows, n_columns), column indices sorted and unique within each row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SparseMatrix {
@@ -133,23 +138,45 @@ impl SparseMatrix {
 
     /// Keeps the given columns, in the given order.
     pub fn select_columns(&self, columns: &[usize]) -> Self {
-        let mut target = vec![u32::MAX; self.n_columns];
-        for (new, &old) in columns.iter().enumerate() {
-            target[old] = new as u32;
+        let mut places = vec![NOWHERE; self.n_columns];
+        columns.iter().enumerate().for_each(|(new, &old)| places[old] = new as u32);
+        self.move_columns(&places, columns.len())
+    }
+
+    /// Moves each column to its place among `n_columns`, and leaves those out whose place is [`NOWHERE`].
+    ///
+    /// **Shapes** `places`: (n_columns of this matrix)
+    pub fn move_columns(&self, places: &[u32], n_columns: usize) -> Self {
+        let n_kept = |row: usize| self.row(row).0.iter().filter(|&&column| places[column as usize] != NOWHERE).count();
+        let lengths: Vec<usize> = (0..self.n_rows()).into_par_iter().with_min_len(ROWS_PER_TASK).map(n_kept).collect();
+        let mut indptr = Vec::with_capacity(lengths.len() + 1);
+        indptr.push(0);
+        lengths.iter().for_each(|length| indptr.push(indptr[indptr.len() - 1] + length));
+        let n_stored = indptr[lengths.len()];
+        let (mut indices, mut values) = (vec![0_u32; n_stored], vec![0_f32; n_stored]);
+        let mut rows = Vec::with_capacity(lengths.len());
+        let (mut rest_indices, mut rest_values) = (&mut indices[..], &mut values[..]);
+        for &length in &lengths {
+            let (row_indices, later_indices) = rest_indices.split_at_mut(length);
+            let (row_values, later_values) = rest_values.split_at_mut(length);
+            rows.push((row_indices, row_values));
+            (rest_indices, rest_values) = (later_indices, later_values);
         }
-        let mut kept = Self { n_columns: columns.len(), indptr: vec![0], ..Self::default() };
-        for row in 0..self.n_rows() {
-            let (indices, values) = self.row(row);
-            for (&index, &value) in indices.iter().zip(values) {
-                if target[index as usize] != u32::MAX {
-                    kept.indices.push(target[index as usize]);
-                    kept.values.push(value);
-                }
+        rows.into_par_iter().enumerate().with_min_len(ROWS_PER_TASK).for_each(|(row, (indices, values))| {
+            let (columns, stored) = self.row(row);
+            let kept = columns.iter().zip(stored).filter_map(|(&column, &value)| {
+                let place = places[column as usize];
+                (place != NOWHERE).then_some((place, value))
+            });
+            for ((index, value), (place, stored)) in indices.iter_mut().zip(values).zip(kept) {
+                (*index, *value) = (place, stored);
             }
-            kept.indptr.push(kept.indices.len());
+        });
+        let mut moved = Self { n_columns, indptr, indices, values };
+        if !places.iter().filter(|&&place| place != NOWHERE).is_sorted() {
+            moved.sort_rows();
         }
-        kept.sort_rows();
-        kept
+        moved
     }
 
     /// The mean of each column over the given rows: (n_columns).

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ndarray::Array2;
 
 pub use annotations::{Annotations, Column};
-pub use matrix::SparseMatrix;
+pub use matrix::{NOWHERE, SparseMatrix};
 pub use value::Value;
 
 /// Cells × genes with annotations: what an AnnData file holds, in memory.

@@ -7,11 +7,11 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::reference::nearest;
 use super::source::FEWEST_KEPT;
 use crate::conditions::descriptions::Descriptions;
 use crate::conditions::status::Measured;
 use crate::conditions::{Condition, Doses, Perturbation, Place};
+use crate::error::nearest;
 use crate::prepared::Prepared;
 use crate::{Error, Result};
 

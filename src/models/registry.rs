@@ -13,12 +13,11 @@ use super::fitted_flow::WEIGHTS;
 use super::method::{Begun, FittedMethod, Makes};
 use super::reader::Reader;
 use super::record::Record;
-use super::reference::nearest;
 use super::scgpt::{Pretrained, Scgpt, ScgptObjective, ScgptParams};
 use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
 use crate::conditions::prompt::Phrasing;
-use crate::error::refuse;
+use crate::error::{nearest, refuse};
 use crate::{Error, Result};
 
 /// The methods.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::folds::{combinations, strata};
 use super::split::{Split, check_controls, covered};
 use crate::conditions::{Condition, Perturbation};
-use crate::error::refuse;
+use crate::error::{nearest, refuse};
 use crate::{Error, Result};
 
 /// A scheme with its shares. Controls are never held out.
@@ -197,14 +197,11 @@ fn require_value(conditions: &[Condition], column: &str, value: &str) -> Result<
     if values.iter().any(|known| *known == value) {
         return Ok(());
     }
-    let mut nearest: Vec<String> = values.into_iter().cloned().collect();
-    let likeness = |name: &String| strsim::jaro_winkler(name, value);
-    nearest.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
     Err(Error::UnknownName {
         what: format!("value of covariate `{column}`"),
         name: value.into(),
         place: "the perturbed cells".into(),
-        nearest,
+        nearest: nearest(value, values),
     })
 }
 

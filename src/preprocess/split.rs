@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::conditions::Condition;
+use crate::error::nearest;
 use crate::{Error, Result};
 
 /// What a cell is for.
@@ -130,15 +131,11 @@ pub(super) fn covered(conditions: &[Condition], pattern: &Condition, text: &str)
         .map(name)
         .collect();
     let wanted = name(pattern);
-    let mut nearest: Vec<String> = candidates.into_iter().collect();
-    let likeness = |candidate: &String| strsim::jaro_winkler(candidate, &wanted);
-    nearest.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-    nearest.truncate(3);
     Err(Error::UnknownName {
         what: "held-out condition".into(),
         name: text.to_owned(),
         place: "the data".into(),
-        nearest,
+        nearest: nearest(&wanted, candidates),
     })
 }
 

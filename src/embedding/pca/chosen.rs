@@ -1,24 +1,24 @@
 //! The genes of an analysis.
 
 use super::Visit;
-use crate::cells::SparseMatrix;
+use crate::cells::{NOWHERE, SparseMatrix};
 use crate::{Error, Result};
 
 /// The genes that components are fitted to, among all genes of the cells.
 pub(super) struct Chosen {
     /// The chosen genes, rising.
     pub(super) columns: Vec<usize>,
-    /// The place of each gene among the chosen, or `u32::MAX`.
-    position: Vec<u32>,
+    /// The place of each gene among the chosen, or [`NOWHERE`].
+    places: Vec<u32>,
     /// The mean of every gene over the training cells.
     pub(super) mean: Vec<f64>,
 }
 
 impl Chosen {
     pub(super) fn new(mean: Vec<f64>, columns: &[usize]) -> Self {
-        let mut position = vec![u32::MAX; mean.len()];
-        columns.iter().enumerate().for_each(|(at, &gene)| position[gene] = at as u32);
-        Self { columns: columns.to_vec(), position, mean }
+        let mut places = vec![NOWHERE; mean.len()];
+        columns.iter().enumerate().for_each(|(at, &gene)| places[gene] = at as u32);
+        Self { columns: columns.to_vec(), places, mean }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -30,12 +30,17 @@ impl Chosen {
         self.columns.iter().map(|&gene| self.mean[gene])
     }
 
+    /// The place of each gene among the chosen, or [`NOWHERE`].
+    pub(super) fn places(&self) -> &[u32] {
+        &self.places
+    }
+
     /// The values of a cell in chosen genes, with the places of these genes.
     pub(super) fn of_cell<'a>(&'a self, x: &'a SparseMatrix, row: usize) -> impl Iterator<Item = (usize, f32)> + 'a {
         let (genes, values) = x.row(row);
         let place = |(&gene, &value): (&u32, &f32)| {
-            let place = self.position[gene as usize];
-            (place != u32::MAX).then_some((place as usize, value))
+            let place = self.places[gene as usize];
+            (place != NOWHERE).then_some((place as usize, value))
         };
         genes.iter().zip(values).filter_map(place)
     }

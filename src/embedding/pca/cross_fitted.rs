@@ -1,7 +1,7 @@
 //! Coordinates of cells on components that were fitted without them.
 
 use faer::{Mat, MatRef};
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::chosen::{Chosen, Spectrum, Walk};
@@ -9,6 +9,7 @@ use super::eigen::eigen;
 use super::krylov::krylov;
 use super::leading::{nearby, orthonormalise, product};
 use super::products::{Grams, Products};
+use super::projection::Projection;
 use super::sums::CovarianceSums;
 use super::{DIRECTIONS_PER_COMPONENT, MOST_GENES, Pca, leading_of};
 use crate::Result;
@@ -31,9 +32,8 @@ pub struct CrossFitted {
     pub pca: Pca,
     /// The largest ‖C v − θ v‖/θ of a component: how well they are known.
     pub error: f64,
-    chosen: Chosen,
-    /// The components without each part: (n_chosen, n_components).
-    parts: Vec<Array2<f64>>,
+    /// The components without each part.
+    parts: Vec<Projection>,
 }
 
 impl CrossFitted {
@@ -109,7 +109,11 @@ impl CrossFitted {
                 parts.iter_mut().for_each(|part| part.column_mut(k).mapv_inplace(|value| -value));
             }
         }
-        Ok(Self { pca, error: spectrum.error, chosen, parts })
+        let narrow = |part: Array2<f64>| {
+            Projection::new(chosen.places().to_vec(), chosen.means(), &part.mapv(|loading| loading as f32))
+        };
+        let parts = parts.into_iter().map(narrow).collect();
+        Ok(Self { pca, error: spectrum.error, parts })
     }
 
     /// The coordinates of training cells on the components fitted without them; the first of `rows` came to the sums as
@@ -117,16 +121,9 @@ impl CrossFitted {
     ///
     /// **Shapes** `x`: (n_cells, n_genes), log-normalised → (n_rows, n_components)
     pub fn coordinates(&self, x: &SparseMatrix, rows: &[usize], first: usize) -> Array2<f32> {
-        let centre: Array1<f64> = self.chosen.means().collect();
-        let offsets: Vec<Array1<f64>> = self.parts.iter().map(|part| -centre.dot(part)).collect();
         let mut coordinates = Array2::zeros((rows.len(), self.pca.n_components()));
-        coordinates.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(number, mut target)| {
-            let part = (first + number) % self.parts.len();
-            let mut scores = offsets[part].clone();
-            for (place, value) in self.chosen.of_cell(x, rows[number]) {
-                scores.scaled_add(f64::from(value), &self.parts[part].row(place));
-            }
-            target.assign(&scores.mapv(|score| score as f32));
+        coordinates.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(number, target)| {
+            self.parts[(first + number) % self.parts.len()].project(x.row(rows[number]), target);
         });
         coordinates
     }

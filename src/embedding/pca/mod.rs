@@ -6,6 +6,7 @@ mod eigen;
 mod krylov;
 mod leading;
 mod products;
+mod projection;
 mod sums;
 
 use faer::Mat;
@@ -19,8 +20,9 @@ use self::chosen::{Chosen, Spectrum};
 pub use self::cross_fitted::CrossFitted;
 pub(crate) use self::eigen::eigen;
 use self::leading::{Effort, leading};
+use self::projection::Projection;
 use self::sums::CovarianceSums;
-use crate::cells::SparseMatrix;
+use crate::cells::{NOWHERE, SparseMatrix};
 use crate::{Error, Result};
 
 /// The covariance of more genes would take gigabytes; products with it do.
@@ -134,22 +136,15 @@ impl Pca {
         if x.n_columns() != self.n_genes() {
             return Err(self.mismatch("cells to project", format!("{} genes", self.n_genes()), x.n_columns(), "genes"));
         }
-        let add = |sums: &mut Array1<f64>, gene: usize, value: f64| {
-            for (sum, &loading) in sums.iter_mut().zip(self.loadings.row(gene)) {
-                *sum += value * f64::from(loading);
-            }
-        };
-        let in_use: Vec<bool> = self.loadings.axis_iter(Axis(0)).map(|row| row.iter().any(|&v| v != 0.0)).collect();
-        let mut offset = Array1::zeros(self.n_components());
-        (0..self.n_genes()).filter(|&gene| in_use[gene]).for_each(|gene| add(&mut offset, gene, -self.mean[gene]));
+        let is_used = |gene: &usize| self.loadings.row(*gene).iter().any(|&loading| loading != 0.0);
+        let used: Vec<usize> = (0..self.n_genes()).filter(is_used).collect();
+        let mut places = vec![NOWHERE; self.n_genes()];
+        used.iter().enumerate().for_each(|(place, &gene)| places[gene] = place as u32);
+        let means = used.iter().map(|&gene| self.mean[gene]);
+        let projection = Projection::new(places, means, &self.loadings.select(Axis(0), &used));
         let mut projected = Array2::zeros((x.n_rows(), self.n_components()));
-        projected.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, mut target)| {
-            let mut sums = offset.clone();
-            let (genes, values) = x.row(row);
-            for (&gene, &value) in genes.iter().zip(values).filter(|&(&gene, _)| in_use[gene as usize]) {
-                add(&mut sums, gene as usize, f64::from(value));
-            }
-            target.assign(&sums.mapv(|sum| sum as f32));
+        projected.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(row, target)| {
+            projection.project(x.row(row), target);
         });
         Ok(projected)
     }

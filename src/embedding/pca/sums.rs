@@ -54,18 +54,21 @@ impl<'a> CovarianceSums<'a> {
     ///
     /// **Shapes** `x`: (n_cells, n_genes), log-normalised
     pub(super) fn add(&mut self, x: &SparseMatrix, rows: &[usize]) {
-        let n_parts = self.parts.len();
-        for &row in rows {
-            let part = &mut self.parts[self.n_cells % n_parts];
-            let target = part.waiting.col_as_slice_mut(part.n_waiting);
-            target.copy_from_slice(&self.centre);
-            self.chosen.of_cell(x, row).for_each(|(place, value)| target[place] += value);
-            part.n_waiting += 1;
-            if part.n_waiting == CELLS_AT_A_TIME {
-                part.sum_up();
+        let (n_parts, chosen, centre) = (self.parts.len(), self.chosen, &self.centre);
+        let n_before = self.n_cells;
+        self.parts.par_iter_mut().enumerate().for_each(|(number, part)| {
+            let first = (number + n_parts - n_before % n_parts) % n_parts;
+            for &row in rows.iter().skip(first).step_by(n_parts) {
+                let target = part.waiting.col_as_slice_mut(part.n_waiting);
+                target.copy_from_slice(centre);
+                chosen.of_cell(x, row).for_each(|(place, value)| target[place] += value);
+                part.n_waiting += 1;
+                if part.n_waiting == CELLS_AT_A_TIME {
+                    part.sum_up();
+                }
             }
-            self.n_cells += 1;
-        }
+        });
+        self.n_cells += rows.len();
     }
 
     /// The covariance (divisor n − 1) of all cells, what each part adds to it, and the number of cells.

@@ -2,8 +2,8 @@
 
 use super::curve::{Curve, LEAST};
 
-/// Points that move side by side: while a core waits for the numbers of one, it computes those of the other.
-pub(super) const POINTS: usize = 2;
+/// Points that move side by side: while a core waits for the numbers of some, it computes those of others.
+pub(super) const POINTS: usize = 4;
 /// Points that draw one at once.
 const PULLS: usize = 2;
 /// Points that drive one away at once.
@@ -67,9 +67,15 @@ impl Forces {
     #[inline(always)]
     pub fn moved(&self, here: [[f32; 2]; POINTS], acting: &Acting, rate: f32) -> [[f32; 2]; POINTS] {
         let (mut x, mut y) = ([0.0; POINTS * LANES], [0.0; POINTS * LANES]);
+        // Apart, as the place of a point that follows from the lane would be looked up in every lane.
+        let (mut gap_x, mut gap_y) = (acting.x, acting.y);
+        for (point, [here_x, here_y]) in here.into_iter().enumerate() {
+            for lane in point * LANES..(point + 1) * LANES {
+                (gap_x[lane], gap_y[lane]) = (here_x - gap_x[lane], here_y - gap_y[lane]);
+            }
+        }
         for lane in 0..POINTS * LANES {
-            let [here_x, here_y] = here[lane / LANES];
-            let gap = [here_x - acting.x[lane], here_y - acting.y[lane]];
+            let gap = [gap_x[lane], gap_y[lane]];
             // Points that coincide have no gap that a force could stretch, however great.
             let squared = (gap[0] * gap[0] + gap[1] * gap[1]).max(1e-12);
             let power = power(squared, self.b);
@@ -141,7 +147,7 @@ mod tests {
                 let mut acting = Acting::nobody();
                 acting.pull(0, 1, [0.0, 0.0]);
                 acting.push(1, 3, [0.0, 0.0]);
-                let [drawn, driven] = forces.moved([[x, 0.0], [0.0, x]], &acting, 1.0);
+                let [drawn, driven, ..] = forces.moved([[x, 0.0], [0.0, x], [1.0, 1.0], [2.0, 1.0]], &acting, 1.0);
                 let expected = slope(&|x| near(x).ln(), f64::from(x));
                 assert!(
                     (f64::from(drawn[0] - x) - expected).abs() < 2e-3 && drawn[1] == 0.0,

@@ -8,6 +8,7 @@ use hdf5::{Group, LocationType};
 use super::ahead::one_ahead;
 use super::compressed::Compressed;
 use super::dense::Dense;
+use super::remembered::Remembered;
 use super::source::Source;
 use super::transposed::Transposed;
 use crate::cells::SparseMatrix;
@@ -18,11 +19,12 @@ pub(super) const UNIT: usize = 256;
 /// Values of a block if nothing else is said: 16 MiB with their columns.
 pub const BLOCK: usize = 1 << 21;
 
-/// A matrix on disk, of which nothing but the offsets of its rows is in memory.
+/// A matrix on disk, of which nothing but the offsets of its rows is in memory, and what it is told to remember.
 pub struct Matrix<'a> {
     n_rows: usize,
     n_columns: usize,
     form: Form<'a>,
+    remembered: Option<Remembered>,
 }
 
 enum Form<'a> {
@@ -62,7 +64,13 @@ impl<'a> Matrix<'a> {
                 None
             }
         };
-        Ok(form.map(|form| Self { n_rows: shape.0, n_columns: shape.1, form }))
+        Ok(form.map(|form| Self { n_rows: shape.0, n_columns: shape.1, form, remembered: None }))
+    }
+
+    /// The same matrix, which keeps blocks of counts once they were read, packed into `n_bytes` at most: for one that is gone
+    /// through several times.
+    pub fn remembering(self, n_bytes: usize) -> Self {
+        Self { remembered: Some(Remembered::new(n_bytes)), ..self }
     }
 
     /// The whole matrix.
@@ -133,7 +141,14 @@ impl<'a> Matrix<'a> {
             start = (self.end(from, n_values) / UNIT * UNIT).max((from / UNIT + 1) * UNIT).min(self.n_rows);
             Some(from..start)
         });
-        let read = |range: Range<usize>| Ok((range.start, self.rows(range)?));
+        let read = |range: Range<usize>| {
+            let start = range.start;
+            let block = match &self.remembered {
+                Some(remembered) => remembered.rows(range, |range| self.rows(range))?,
+                None => self.rows(range)?,
+            };
+            Ok((start, block))
+        };
         one_ahead(ranges, read, &mut |(start, block)| visit(start, block))?;
         self.check()
     }
@@ -158,6 +173,11 @@ impl<'a> Matrix<'a> {
             Ok(())
         })?;
         Ok(are_equal)
+    }
+
+    /// Number of columns.
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
     }
 
     /// Number of values that are stored; of a dense matrix, all.

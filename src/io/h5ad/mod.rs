@@ -21,6 +21,7 @@ mod packed;
 mod partial;
 pub(super) mod raw;
 mod read;
+mod remembered;
 mod rows;
 pub(super) mod source;
 mod table;

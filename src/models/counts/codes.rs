@@ -6,8 +6,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::{Component, Condition};
+use crate::error::nearest;
 use crate::models::dose_scale::{DoseScale, Scale};
-use crate::models::reference::nearest;
 use crate::{Error, Result};
 
 /// The components and the values of covariates that occur in training. A condition is the set of its codes, whatever the

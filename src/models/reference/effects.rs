@@ -6,6 +6,7 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::{Between, Condition, Perturbation};
+use crate::error::nearest;
 use crate::{Error, Result};
 
 type Covariates = BTreeMap<String, String>;
@@ -242,13 +243,6 @@ pub(super) fn unknown_covariates<'a>(covariates: &Covariates, known: impl Iterat
         place: "the training cells".into(),
         nearest: nearest(&show(covariates), known.iter()),
     }
-}
-
-/// The names nearest to `name`, best first.
-pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut scored: Vec<_> = names.map(|known| (strsim::jaro_winkler(name, known), known)).collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    scored.into_iter().take(3).map(|(_, known)| known.clone()).collect()
 }
 
 type Difference<'a> = (&'a Condition, Array1<f64>, usize);

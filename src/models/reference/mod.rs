@@ -7,6 +7,5 @@ mod linear;
 mod interaction;
 
 pub use effects::Effects;
-pub(crate) use effects::nearest;
 pub use interaction::{Choice, Estimate, InteractionEffects, Rule, Tried};
 pub use linear::Linear;

@@ -13,13 +13,12 @@ use self::cells::Wanted;
 use self::emit::Emission;
 pub use self::emit::EmitAs;
 use crate::conditions::{Condition, Perturbation};
-use crate::error::refuse;
+use crate::error::{nearest, refuse};
 use crate::flow::Solver;
 use crate::io::{atomic, description_table, digest, h5ad, model_folder};
 use crate::language::device::DeviceChoice;
 use crate::models::fitted::FittedModel;
 use crate::models::method::Draws;
-use crate::models::reference::nearest;
 use crate::{Error, Result};
 
 /// What to predict, and how.

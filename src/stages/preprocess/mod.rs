@@ -58,7 +58,8 @@ pub struct PreprocessSummary {
 /// Writes the prepared screen; `say` tells what was held out, removed and renamed.
 ///
 /// The counts are read in blocks of rows, once for each of measuring, finding variable genes, fitting components and
-/// writing, so that the memory does not grow with the number of cells but for their annotations and coordinates.
+/// writing, so that the memory does not grow with the number of cells but for their annotations and coordinates; the first
+/// 128 MiB of packed counts stay in memory.
 ///
 /// # Errors
 /// Those of reading and writing, of [`PreprocessParams::check`], of [`crate::preprocess`], of [`Pca::fit`] and of
@@ -137,7 +138,7 @@ impl Screen<'_> {
         let distinct = |names, of, hint| labels::check_unique(names, of, hint);
         distinct(&outline.obs.index, "obs_names", "give every cell a name of its own, such as sample and barcode")?;
         distinct(&outline.var.index, "var_names", "add up the counts of genes of one name, or name them apart")?;
-        let matrix = file.matrix(params.counts_layer.as_deref())?;
+        let matrix = file.matrix(params.counts_layer.as_deref())?.remembering(passes::REMEMBERED);
         let mitochondrial = params.mitochondrial_genes(&outline.var)?;
         params.check_columns(&outline.obs)?;
         let columns = params.labels();

@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis, s};
 
 use super::PreprocessParams;
 use crate::Result;
-use crate::cells::{Cells, SparseMatrix};
+use crate::cells::{Cells, NOWHERE, SparseMatrix};
 use crate::embedding::pca::CrossFitted;
 use crate::io::h5ad::{Derived, Matrix, Partial};
 use crate::prepared::Coordinates;
@@ -13,6 +13,9 @@ use crate::preprocess::gene_moments::GeneMoments;
 use crate::preprocess::normalize::log_scaled;
 use crate::preprocess::quality::Quality;
 use crate::preprocess::variable_genes::{BatchMoments, Batches, Flavor, Search, VariableGenes};
+
+/// Bytes of counts that stay in memory from the first pass on: about 40 million.
+pub(super) const REMEMBERED: usize = 1 << 27;
 
 /// The counts of a screen on disk.
 pub(super) struct Passes<'a> {
@@ -30,6 +33,14 @@ pub(super) struct KeptCells<'a> {
     pub(super) training: &'a [usize],
     /// What the counts of each are multiplied by before log1p.
     pub(super) factors: &'a [f64],
+}
+
+/// Some of the genes of the file.
+struct Genes {
+    /// The place of each gene of the file, or [`NOWHERE`].
+    places: Vec<u32>,
+    /// Number of places.
+    n: usize,
 }
 
 /// What is known of the genes of the file over training cells.
@@ -110,7 +121,7 @@ impl Passes<'_> {
         match moments.batches.select(columns).search(n_top)? {
             Search::Found(genes) => Ok(genes),
             Search::Again(mut sums) => {
-                self.blocks(cells, Some(columns), &mut |first, counts| {
+                self.blocks(cells, self.genes(columns).as_ref(), &mut |first, counts| {
                     sums.add(&counts, first);
                     Ok(())
                 })?;
@@ -128,8 +139,12 @@ impl Passes<'_> {
         chosen: &[usize],
         n_components: usize,
     ) -> Result<CrossFitted> {
+        // Other genes are left out of the blocks.
+        let mut places = vec![NOWHERE; self.matrix.n_columns()];
+        chosen.iter().for_each(|&place| places[columns[place]] = place as u32);
+        let genes = Genes { places, n: columns.len() };
         CrossFitted::fit(mean, chosen, n_components, &|visit| {
-            self.blocks(cells, Some(columns), &mut |first, counts| {
+            self.blocks(cells, Some(&genes), &mut |first, counts| {
                 let training = cells.training_of(first, counts.n_rows());
                 let factors = &cells.factors[first..first + counts.n_rows()];
                 visit(&normalized(counts, factors), &training);
@@ -152,14 +167,19 @@ impl Passes<'_> {
         let shape = (cells.rows.len(), fitted.pca.n_components());
         let (mut seen, mut unseen) = (Array2::zeros(shape), Array2::zeros(shape));
         let mut n_training = 0;
-        self.blocks(cells, Some(columns), &mut |first, counts| {
+        let genes = self.genes(columns);
+        self.blocks(cells, genes.as_ref(), &mut |first, counts| {
             let range = first..first + counts.n_rows();
             let x = normalized(counts.clone(), &cells.factors[range.clone()]);
-            matrices.append(&[&x, &counts])?;
-            let coordinates = fitted.pca.transform(&x)?;
-            unseen.slice_mut(s![range.clone(), ..]).assign(&coordinates);
             let training = cells.training_of(first, x.n_rows());
-            let cross_fitted = fitted.coordinates(&x, &training, n_training);
+            // What one leaves idle while it writes, the other uses.
+            let (appended, (coordinates, cross_fitted)) = rayon::join(
+                || matrices.append(&[&x, &counts]),
+                || (fitted.pca.transform(&x), fitted.coordinates(&x, &training, n_training)),
+            );
+            appended?;
+            let coordinates = coordinates?;
+            unseen.slice_mut(s![range.clone(), ..]).assign(&coordinates);
             for (&row, coordinates) in training.iter().zip(cross_fitted.axis_iter(Axis(0))) {
                 unseen.row_mut(first + row).assign(&coordinates);
             }
@@ -171,18 +191,25 @@ impl Passes<'_> {
         if let Some(original) = original {
             let mut matrices = derived.matrices(&[Some("counts_original")], original.n_stored())?;
             let passes = Passes { matrix: original, ..*self };
-            passes.blocks(cells, Some(columns), &mut |_, block| matrices.append(&[&block]))?;
+            passes.blocks(cells, genes.as_ref(), &mut |_, block| matrices.append(&[&block]))?;
             matrices.finish()?;
         }
         Ok(Coordinates { seen, unseen })
     }
 
+    /// The genes `columns`; `None` if these are all.
+    fn genes(&self, columns: &[usize]) -> Option<Genes> {
+        let mut places = vec![NOWHERE; self.matrix.n_columns()];
+        columns.iter().enumerate().for_each(|(place, &column)| places[column] = place as u32);
+        (columns.len() < places.len()).then_some(Genes { places, n: columns.len() })
+    }
+
     /// Calls `visit` with the kept cells block by block: the number of the first one among those kept, and their counts in
-    /// the genes `columns`, or in all.
+    /// the given genes, or in all.
     fn blocks(
         &self,
         cells: &KeptCells,
-        columns: Option<&[usize]>,
+        genes: Option<&Genes>,
         visit: &mut dyn FnMut(usize, SparseMatrix) -> Result<()>,
     ) -> Result<()> {
         self.matrix.blocks(self.n_values, &mut |start, mut block| {
@@ -195,8 +222,8 @@ impl Passes<'_> {
                 let rows: Vec<usize> = cells.rows[first..end].iter().map(|row| row - start).collect();
                 block = block.select_rows(&rows);
             }
-            if let Some(columns) = columns.filter(|columns| columns.len() < block.n_columns()) {
-                block = block.select_columns(columns);
+            if let Some(genes) = genes {
+                block = block.move_columns(&genes.places, genes.n);
             }
             visit(first, block)
         })

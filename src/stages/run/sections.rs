@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::error::nearest;
 use crate::stages::steps::as_map;
 use crate::{Error, Result};
 
@@ -46,10 +47,7 @@ pub fn read<P: Serialize + DeserializeOwned + Default>(
 
 /// The error for a key that nothing knows, with the nearest ones that exist.
 pub fn unknown_key<'a>(key: &str, place: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let mut near: Vec<(f64, &str)> = known.map(|name| (-strsim::jaro_winkler(key, name), name)).collect();
-    near.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)));
-    let nearest = near.into_iter().map(|(_, name)| name.to_owned()).collect();
-    Error::UnknownName { what: "key".into(), name: key.into(), place: place.into(), nearest }
+    Error::UnknownName { what: "key".into(), name: key.into(), place: place.into(), nearest: nearest(key, known) }
 }
 
 #[cfg(test)]
