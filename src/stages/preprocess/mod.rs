@@ -170,7 +170,7 @@ impl Screen<'_> {
         drop((conditions, splits, amounts));
         let is_training: Vec<bool> = kept.splits.iter().map(|&split| split == Split::Train).collect();
         let measured = measured.select(&rows);
-        let Cells { obs, var, uns, .. } = outline;
+        let Cells { obs, var, .. } = outline;
         let obs = if rows.len() == obs.index.len() { obs } else { obs.select(&rows) };
         let library_sizes = match &params.size_factors {
             Some(column) => normalize::library_sizes_from(&obs, column, &measured.total_counts)?,
@@ -218,7 +218,8 @@ impl Screen<'_> {
             seconds: Vec::new(),
         };
         let original = slots::other_counts(file, &matrix, params, say)?;
-        let mut out = Cells { obs, var: var.select(&columns), uns, ..Cells::default() };
+        // What else the file holds, `uns` included, comes along as it lies there.
+        let mut out = Cells { obs, var: var.select(&columns), ..Cells::default() };
         let mut own = Own::of(&out);
         let former = params.counts_layer.as_ref().map(|name| format!("layers/{name}"));
         let except: Vec<&str> = former.iter().map(String::as_str).collect();

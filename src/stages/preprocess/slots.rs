@@ -151,11 +151,6 @@ pub(super) fn annotate_settings(
     let json = |value: std::result::Result<String, serde_json::Error>| {
         value.map(Value::Text).map_err(|source| Error::backend("writing uns[\"scflow\"]", source))
     };
-    let mut entries = match cells.uns.remove("scflow") {
-        Some(Value::Map(entries)) => entries,
-        _ => BTreeMap::new(),
-    };
-    entries.insert("preprocess".into(), json(serde_json::to_string(&settings))?);
     // Where files lie does not belong to the content: the same screen gives the same bytes in any folder.
     let recorded = PreprocessParams {
         input: file_name(&params.input).into(),
@@ -164,8 +159,11 @@ pub(super) fn annotate_settings(
         force: false,
         ..params.clone()
     };
-    entries.insert("preprocess_parameters".into(), json(serde_json::to_string(&recorded))?);
-    cells.uns.insert("scflow".into(), Value::Map(entries));
+    let entries = [
+        ("preprocess".to_owned(), json(serde_json::to_string(&settings))?),
+        ("preprocess_parameters".to_owned(), json(serde_json::to_string(&recorded))?),
+    ];
+    cells.uns.insert("scflow".into(), Value::Map(BTreeMap::from(entries)));
     Ok(())
 }
 
