@@ -1,5 +1,5 @@
 //! A model that reads descriptions, as Hugging Face's `transformers` saves it: an encoder of the BERT family, or a causal language
-//! model. The files are those of [`language_folder`](super::language_folder); sentence-transformers' `modules.json` beside them says
+//! model. The files are those of [`language_folder`]; sentence-transformers' `modules.json` beside them says
 //! what comes after the network.
 
 use std::collections::{BTreeMap, HashMap};
