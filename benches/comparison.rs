@@ -199,6 +199,7 @@ impl Screen {
             Centre::Additive,
             Coordinates::Scaled,
             &Default::default(),
+            None,
             0,
         )
         .unwrap();
@@ -208,6 +209,7 @@ impl Screen {
             Centre::Interaction,
             Coordinates::Scaled,
             &Default::default(),
+            None,
             0,
         )
         .unwrap();
@@ -239,7 +241,8 @@ impl Screen {
             pca: &self.pca,
             target_sum: self.target_sum,
         };
-        let Begun::Training(fitting) = choices.begin(&data, phrasing, Given::Nothing, seed, &Device::Cpu).unwrap()
+        let Begun::Training(fitting) =
+            choices.begin(&data, phrasing.into(), Given::Nothing, seed, &Device::Cpu).unwrap()
         else {
             panic!("a closed form is not trained; it stands among the references")
         };

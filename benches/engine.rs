@@ -49,7 +49,7 @@ fn objective(params: CalmFlowParams) -> CalmFlowObjective {
         .collect();
     let points = Array2::from_shape_simple_fn((conditions.len(), N_DIMS), || StandardNormal.sample(&mut rng));
     let phrasing = Phrasing::new(&["a cell with {perturbation}".into()], &[], Default::default()).unwrap();
-    CalmFlowObjective::new(points.view(), &conditions, phrasing, params, None, 0, &Device::Cpu).unwrap()
+    CalmFlowObjective::new(points.view(), &conditions, phrasing.into(), params, None, 0, &Device::Cpu).unwrap()
 }
 
 /// Seconds of the fastest of several rounds of `n_steps` training steps, per step.

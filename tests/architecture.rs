@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Dependency → the only folder of `src` that may name it.
-const HOMES: [(&str, &str); 7] = [
+const HOMES: [(&str, &str); 8] = [
     ("hdf5::", "io"),
     ("hdf5_sys::", "io"),
     ("polars::", "io"),
@@ -11,6 +11,7 @@ const HOMES: [(&str, &str); 7] = [
     ("tokenizers::", "conditions"),
     ("kuva::", "report"),
     ("linfa_clustering::", "embedding"),
+    ("candle_transformers::", "language"),
 ];
 
 fn source() -> PathBuf {

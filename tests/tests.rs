@@ -19,4 +19,5 @@ mod flow;
 mod embedding;
 mod fit;
 mod language;
+mod text_encoders;
 mod norman;

@@ -10,15 +10,9 @@
 set -euo pipefail
 folder=$1 seeds=${2:-3} steps=${3:-200} scflow=${SCFLOW:-scflow} python=${PYTHON:-python3}
 here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$folder/corpus"
+mkdir -p "$folder"
+SCFLOW=$scflow PYTHON=$python bash "$here/pretrain.sh" "$folder"
 columns=(--perturbation-column perturbation --control control --covariate cell_type)
-if [[ ! -e "$folder/model/tokenizer.json" ]]; then
-  for seed in 101 102 103 104 105 106; do
-    "$scflow" simulate -o "$folder/corpus/$seed.h5ad" --descriptions "$folder/corpus/$seed.csv" --cells 1200 --genes 200 --singles 60 \
-      --pairs 4 --pathways 10 --cell-types 2 --seed "$seed" --quiet --force
-  done
-  "$python" "$here/pretrain.py" "$folder/model" 600 0 "$folder"/corpus/*.csv
-fi
 declare -A arms=(
   [own-plain]="--members 1 --centre none" [own-centred]="--members 1"
   [nl-plain]="--language-model $folder/model --centre none" [nl-centred]="--language-model $folder/model"

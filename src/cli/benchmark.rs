@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::fit_names::{DeviceName, MethodName};
+use super::fit_names::{DeviceName, MethodName, PoolingBy};
 use super::preprocess::Choices;
 use crate::error::refuse;
 use crate::stages::benchmark::{BenchmarkParams, benchmark, name_of, require_complete};
@@ -38,6 +38,12 @@ pub struct Arguments {
     /// does not have are then predicted from it.
     #[arg(long, value_name = "FILE.csv")]
     descriptions: Option<PathBuf>,
+    /// Let this network read descriptions in the place of counting their words; see `scflow fit --help`.
+    #[arg(long, value_name = "FOLDER", requires = "descriptions")]
+    text_encoder: Option<PathBuf>,
+    /// How its last hidden states become the vector of a text [default: as its folder says (modules.json), or mean].
+    #[arg(long, value_enum, requires = "text_encoder")]
+    text_pooling: Option<PoolingBy>,
     /// Fits of each method, with seeds of their own.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
@@ -85,6 +91,8 @@ impl Arguments {
             output: self.output,
             methods: if methods.is_empty() { own.methods } else { methods },
             descriptions: self.descriptions,
+            text_encoder: self.text_encoder,
+            text_pooling: self.text_pooling.map(Into::into),
             seeds: self.seeds,
             first_seed: self.first_seed,
             steps: self.steps,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fit_names::{
-    CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PromptAs, SourceOf, TuneBy,
+    CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PoolingBy, PromptAs, SourceOf,
+    TuneBy,
 };
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
@@ -59,6 +60,14 @@ struct Choices {
     /// Let components of the screen have no description.
     #[arg(long, requires = "descriptions")]
     descriptions_partial: bool,
+    /// Let this network read descriptions, in the place of counting their words, where they tell effects: a Hugging Face folder with
+    /// config.json, *.safetensors and tokenizer.json of a bert, distilbert, roberta, xlm-roberta or modernbert, or of a causal
+    /// language model (gpt_neox, llama, gpt2, qwen2).
+    #[arg(long, value_name = "FOLDER", requires = "descriptions")]
+    text_encoder: Option<PathBuf>,
+    /// How its last hidden states become the vector of a text [default: as its folder says (modules.json), or mean].
+    #[arg(long, value_enum, requires = "text_encoder")]
+    text_pooling: Option<PoolingBy>,
     /// What cells are measured from; an estimate is also told to the network.
     #[arg(long, value_enum, default_value_t = CentreOn::Interaction)]
     centre: CentreOn,
@@ -248,6 +257,8 @@ impl Arguments {
             prompts: choices.prompts,
             descriptions: choices.descriptions,
             descriptions_partial: choices.descriptions_partial,
+            text_encoder: choices.text_encoder,
+            text_pooling: choices.text_pooling.map(Into::into),
             prompt_use: calmflow.prompt_use.map(Into::into),
             centre: choices.centre.into(),
             coordinates: choices.coordinates.map(Into::into),

@@ -7,6 +7,7 @@ use crate::language::device::DeviceChoice;
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::coordinates::Coordinates;
 use crate::models::counts::CountLikelihood;
+use crate::models::described::Pooling;
 use crate::models::guide::Centre;
 use crate::models::registry::Method;
 use crate::models::source::Source;
@@ -165,5 +166,17 @@ names! {
         Exact => Coupling::Exact,
         /// By entropic optimal transport with regularisation 2 sigma^2.
         Entropic => Coupling::Entropic,
+    }
+}
+
+names! {
+    /// `--text-pooling`.
+    PoolingBy => Pooling {
+        /// Their mean over the tokens, as in sentence-transformers.
+        Mean => Pooling::Mean,
+        /// That of the first token, which many encoders of the BERT family are trained for.
+        Cls => Pooling::Cls,
+        /// That of the last token of a causal language model.
+        Last => Pooling::Last,
     }
 }

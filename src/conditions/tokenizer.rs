@@ -58,13 +58,16 @@ impl Tokenizer {
         Self::from_json(&json)
     }
 
-    /// Reads the content of a `tokenizer.json`.
+    /// Reads the content of a `tokenizer.json`. What it says of cutting and padding texts for batches is left out: no text is cut
+    /// without a word.
     ///
     /// # Errors
     /// [`Error::Backend`] if it is none.
     pub fn from_json(json: &str) -> Result<Self> {
-        let inner =
-            tokenizers::Tokenizer::from_str(json).map_err(|source| Error::backend("reading tokenizer.json", source))?;
+        let failed = |source| Error::backend("reading tokenizer.json", source);
+        let mut inner = tokenizers::Tokenizer::from_str(json).map_err(failed)?;
+        inner.with_truncation(None).map_err(failed)?;
+        inner.with_padding(None);
         let greatest = inner.get_vocab(true).into_values().max();
         Ok(Self { inner, n_tokens: greatest.map_or(0, |id| id as usize + 1) })
     }
@@ -139,7 +142,10 @@ mod tests {
         for text in ["GENE13 + drug_7 µM β", &texts[0]] {
             assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), *text);
         }
-        let again = Tokenizer::from_json(&tokenizer.to_json().unwrap()).unwrap();
+        let mut cutting: serde_json::Value = serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap();
+        cutting["truncation"] =
+            serde_json::json!({ "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0 });
+        let again = Tokenizer::from_json(&cutting.to_string()).unwrap();
         assert_eq!(again.encode(&texts[1]).unwrap(), tokenizer.encode(&texts[1]).unwrap());
         assert_eq!(Tokenizer::fit(&texts).unwrap().to_json().unwrap(), tokenizer.to_json().unwrap());
     }

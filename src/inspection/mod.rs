@@ -50,6 +50,25 @@ pub enum Origin {
     Predicted,
 }
 
+/// What made predicted cells, as far as their provenance tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Maker {
+    /// The method.
+    pub method: String,
+    /// The architecture and the pooling of the network that read descriptions, where their words were not counted.
+    pub text_encoder: Option<String>,
+}
+
+impl Maker {
+    fn read(provenance: &str) -> Option<Self> {
+        let provenance: serde_json::Value = serde_json::from_str(provenance).ok()?;
+        let text = |path: &str| Some(provenance.pointer(path)?.as_str()?.to_owned());
+        let text_encoder = text("/fit/text_encoder/architecture")
+            .map(|name| format!("{name} ({})", text("/fit/text_encoder/pooling").unwrap_or_default()));
+        Some(Self { method: text("/method")?, text_encoder })
+    }
+}
+
 /// Names that occur more than once.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Duplicates {
@@ -90,6 +109,8 @@ pub struct Inspection {
     pub notes: Vec<String>,
     /// How the file was prepared, if it was.
     pub prepared: Option<Settings>,
+    /// What made the cells, if they were predicted.
+    pub predicted: Option<Maker>,
     /// Numeric columns of obs that are larger than the sums of X: library sizes of all genes, of which X holds a part.
     pub larger_library_sizes: Vec<(String, f64)>,
     /// Columns that may name the perturbation.
@@ -140,6 +161,7 @@ pub fn inspect(file: &str, cells: &Cells, notes: Vec<String>, choices: &Choices)
         uns: cells.uns.keys().cloned().collect(),
         notes,
         prepared,
+        predicted: scflow_text(cells, "predict").and_then(Maker::read),
         larger_library_sizes: larger_library_sizes(cells, &matrices[0]),
         matrices,
         suggestions,

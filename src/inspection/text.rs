@@ -102,6 +102,10 @@ impl Inspection {
             rows.push(vec!["prepared".into(), format!("from {} by scflow {}", settings.input, settings.version)]);
             rows.push(vec!["held out".into(), held_out]);
         }
+        if let Some(maker) = &self.predicted {
+            let read = maker.text_encoder.as_ref().map(|name| format!("; descriptions were read by {name}"));
+            rows.push(vec!["predicted".into(), format!("by {}{}", maker.method, read.unwrap_or_default())]);
+        }
         if rows.is_empty() {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use super::{digest, json};
 use crate::conditions::tokenizer::Tokenizer;
 use crate::language::causal::hugging_face::{config, weights};
 use crate::language::causal::{CausalParams, NAME};
+use crate::language::hugging_face::is_buffer;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -41,6 +42,12 @@ pub struct LanguageFolder {
 /// # Errors
 /// [`Error::MissingKey`] if it is absent; those of [`config::read`].
 pub fn read_params(folder: &Path) -> Result<CausalParams> {
+    let (text, path) = read_config(folder)?;
+    config::read(&text, &path)
+}
+
+/// The configuration as it is written, and its file.
+pub(super) fn read_config(folder: &Path) -> Result<(Value, PathBuf)> {
     if !folder.is_dir() {
         return invalid(folder, "there is no such folder".into(), HINT);
     }
@@ -48,15 +55,14 @@ pub fn read_params(folder: &Path) -> Result<CausalParams> {
     if !path.exists() {
         return Err(missing(folder, CONFIG));
     }
-    let text: Value = json::read(&path, HINT)?;
-    config::read(&text, &path)
+    Ok((json::read(&path, HINT)?, path))
 }
 
-/// Reads the tokenizer, and holds it against the vocabulary of the model; nothing if there is none.
+/// Reads the tokenizer, and holds it against the `n_words` of the model's vocabulary; nothing if there is none.
 ///
 /// # Errors
 /// [`Error::InvalidFile`] if it cannot be understood, or makes tokens that the embedding does not have.
-pub fn read_tokenizer(folder: &Path, params: &CausalParams) -> Result<Option<Tokenizer>> {
+pub fn read_tokenizer(folder: &Path, n_words: usize) -> Result<Option<Tokenizer>> {
     let path = folder.join(TOKENIZER);
     if !path.exists() {
         return Ok(None);
@@ -66,12 +72,11 @@ pub fn read_tokenizer(folder: &Path, params: &CausalParams) -> Result<Option<Tok
         Ok(tokenizer) => tokenizer,
         Err(error) => return invalid(&path, error.to_string(), "save it again with a current version of transformers"),
     };
-    let beyond = tokenizer.tokens_from(params.n_words);
+    let beyond = tokenizer.tokens_from(n_words);
     if let Some((word, id)) = beyond.first() {
         let reason = format!(
-            "{} of its tokens are beyond the {} rows of the embedding, such as `{word}` ({id})",
-            beyond.len(),
-            params.n_words
+            "{} of its tokens are beyond the {n_words} rows of the embedding, such as `{word}` ({id})",
+            beyond.len()
         );
         return invalid(&path, reason, "tokenizer and weights must come from the same model");
     }
@@ -84,7 +89,7 @@ pub fn read_tokenizer(folder: &Path, params: &CausalParams) -> Result<Option<Tok
 /// As [`read`].
 pub fn read_architecture(folder: &Path) -> Result<LanguageFolder> {
     let params = read_params(folder)?;
-    let tokenizer = read_tokenizer(folder, &params)?;
+    let tokenizer = read_tokenizer(folder, params.n_words)?;
     let digests = digests(folder, &[])?;
     Ok(LanguageFolder { params, tensors: HashMap::new(), tokenizer, digests })
 }
@@ -96,16 +101,22 @@ pub fn read_architecture(folder: &Path) -> Result<LanguageFolder> {
 /// [`read_params`], [`read_tokenizer`] and [`weights::convert`].
 pub fn read(folder: &Path, has_head: bool) -> Result<LanguageFolder> {
     let params = read_params(folder)?;
-    let tokenizer = read_tokenizer(folder, &params)?;
-    let (files, listed) = files(folder)?;
-    let tensors = tensors(folder, &files, listed.as_ref())?;
+    let tokenizer = read_tokenizer(folder, params.n_words)?;
+    let (tensors, files) = read_tensors(folder)?;
     let tensors = weights::convert(&params, NAME, tensors, has_head, folder)?;
     let digests = digests(folder, &files)?;
     Ok(LanguageFolder { params, tensors, tokenizer, digests })
 }
 
+/// All tensors but buffers in 32 bits under the names that they have, and the files that they were in.
+pub(super) fn read_tensors(folder: &Path) -> Result<(HashMap<String, Tensor>, Vec<PathBuf>)> {
+    let (files, listed) = files(folder)?;
+    let tensors = tensors(folder, &files, listed.as_ref())?;
+    Ok((tensors, files))
+}
+
 /// The digests of some files, and of those beside the weights that are there.
-fn digests(folder: &Path, files: &[PathBuf]) -> Result<BTreeMap<String, String>> {
+pub(super) fn digests(folder: &Path, files: &[PathBuf]) -> Result<BTreeMap<String, String>> {
     let others = [CONFIG, TOKENIZER].map(PathBuf::from).into_iter().filter(|name| folder.join(name).exists());
     let digest = |name: PathBuf| Ok((name.display().to_string(), digest::sha256(&folder.join(&name))?));
     others.chain(files.iter().cloned()).map(digest).collect()
@@ -159,7 +170,7 @@ fn tensors(folder: &Path, files: &[PathBuf], listed: Option<&Listed>) -> Result<
         // SAFETY: the file is only read; whoever changes it meanwhile changes what is read, as with any file.
         let opened = unsafe { MmapedSafetensors::new(&path) }.map_err(damaged)?;
         for (name, view) in opened.tensors() {
-            if weights::is_buffer(&name) {
+            if is_buffer(&name) {
                 continue;
             }
             if listed.is_some_and(|listed| listed.get(&name).is_none_or(|of| Path::new(of) != file)) {
@@ -174,14 +185,14 @@ fn tensors(folder: &Path, files: &[PathBuf], listed: Option<&Listed>) -> Result<
             tensors.insert(name, tensor.map_err(damaged)?);
         }
     }
-    let absent = |name: &&String| !tensors.contains_key(*name) && !weights::is_buffer(name);
+    let absent = |name: &&String| !tensors.contains_key(*name) && !is_buffer(name);
     match listed.and_then(|listed| listed.keys().find(absent)) {
         Some(name) => invalid(&folder.join(INDEX), format!("`{name}` is in none of its files"), HINT),
         None => Ok(tensors),
     }
 }
 
-fn missing(folder: &Path, name: &str) -> Error {
+pub(super) fn missing(folder: &Path, name: &str) -> Error {
     Error::MissingKey { place: folder.display().to_string(), key: name.into(), hint: HINT.into() }
 }
 

@@ -17,4 +17,5 @@ pub mod description_table;
 pub mod model_folder;
 pub mod pretrained_folder;
 pub mod language_folder;
+pub mod text_encoder_folder;
 pub mod checkpoint;

@@ -1,5 +1,5 @@
-//! Causal language models over sequences of continuous and textual tokens, an encoder of sets of tokens, and the kernels that
-//! make them fast.
+//! Causal language models over sequences of continuous and textual tokens, an encoder of sets of tokens, the kernels that make
+//! them fast, and encoders of texts.
 
 pub mod device;
 pub mod gradients;
@@ -11,4 +11,6 @@ pub mod encoder;
 pub mod prefix;
 pub mod kv_cache;
 pub mod segment;
+pub mod hugging_face;
 pub mod causal;
+pub mod bert;

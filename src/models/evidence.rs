@@ -165,7 +165,8 @@ mod tests {
         let cells = Array2::from_shape_vec((conditions.len(), 2), cells).unwrap();
         let evidence = Evidence::fit(cells.view(), &conditions);
         let guide =
-            Guide::fit(cells.view(), &conditions, Centre::None, Coordinates::Scaled, &Default::default(), 0).unwrap();
+            Guide::fit(cells.view(), &conditions, Centre::None, Coordinates::Scaled, &Default::default(), None, 0)
+                .unwrap();
         let asked = condition("A+B+C | t=x");
         let view = guide.view(&asked).unwrap();
         let rows = evidence.rows(&asked, &view, &guide);

@@ -1,12 +1,13 @@
 //! Flows as fitted methods: a reader of conditions, weights, and cells as principal components.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::described::Strength;
+use super::described::{Strength, TextNetwork};
 use super::dose_scale::DoseScale;
 use super::method::{Asked, DESCRIPTIONS, Draws, FittedMethod, Made, refuse_undescribed};
 use super::reader::Reader;
@@ -149,6 +150,7 @@ impl Reader {
         if !phrasing.descriptions().is_empty() {
             record.put(DESCRIPTIONS, phrasing.descriptions())?;
         }
+        self.network.iter().try_for_each(|network| network.keep(record))?;
         if let Some(controls) = &self.controls {
             record.put_arrays(CONTROLS, controls.to_arrays()?)?;
         }
@@ -172,6 +174,7 @@ impl Reader {
             guide,
             tokenizer: Tokenizer::from_json(&record.take_text(TOKENIZER)?)?,
             phrasing: Phrasing::new(&prompt.templates, &prompt.covariates, descriptions)?,
+            network: TextNetwork::take(record)?.map(Arc::new),
             n_prompt_tokens: prompt.n_tokens,
             controls,
             evidence,

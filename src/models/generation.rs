@@ -170,7 +170,7 @@ mod tests {
     fn an_anchor_is_measured_once_for_all_blocks_of_a_condition() {
         let (points, conditions) = trial::cells();
         let guide =
-            Guide::fit(points.view(), &conditions, Centre::Additive, Coordinates::Scaled, &Default::default(), 0)
+            Guide::fit(points.view(), &conditions, Centre::Additive, Coordinates::Scaled, &Default::default(), None, 0)
                 .unwrap();
         let (anchors, n_measured) = (Anchors::default(), std::cell::Cell::new(0));
         let ask = |text: &str, share: f32, solver| {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::Spreads;
 use super::coordinates::{Coordinates, Standard};
-use super::described::{DescribedEffects, Strength};
+use super::described::{DescribedEffects, Strength, TextNetwork};
 use super::lists::vector;
 use super::moments::{moments, second_moments};
 use super::reference::{Choice, Effects, Estimate, InteractionEffects};
@@ -60,7 +60,7 @@ pub struct Guide {
 }
 
 impl Guide {
-    /// Fits the guide to training cells.
+    /// Fits the guide to training cells; descriptions are read by a network, or by their words if there is none.
     ///
     /// **Shapes** `embedding`: (n_cells, n_dims); one condition per cell.
     ///
@@ -73,6 +73,7 @@ impl Guide {
         centre: Centre,
         coordinates: Coordinates,
         descriptions: &Descriptions,
+        network: Option<&TextNetwork>,
         seed: u64,
     ) -> Result<Self> {
         let n_cells = embedding.nrows();
@@ -97,7 +98,7 @@ impl Guide {
             _ if descriptions.is_empty() => None,
             _ => {
                 let singles = interactions.as_ref().map_or_else(|| effects.singles(), InteractionEffects::singles);
-                let (described, told) = DescribedEffects::fit(descriptions, &singles)?;
+                let (described, told) = DescribedEffects::fit(descriptions, &singles, network)?;
                 interactions.iter_mut().for_each(|interactions| interactions.expect(&told));
                 Some(described)
             }
@@ -132,7 +133,7 @@ impl Guide {
             }
         }
         guide.standard = Standard::fit(coordinates, within.view(), around.view())?;
-        guide.describe(descriptions)?;
+        guide.describe(descriptions, network)?;
         Ok(guide)
     }
 
@@ -166,15 +167,15 @@ impl Guide {
         self.described.as_ref().map(DescribedEffects::strength)
     }
 
-    /// Takes descriptions: components that no training cell had get the effects that these tell. Does nothing in a guide
-    /// without estimates, or that was fitted without descriptions.
+    /// Takes descriptions, read by the network of the fit: components that no training cell had get the effects that these tell.
+    /// Does nothing in a guide without estimates, or that was fitted without descriptions.
     ///
     /// # Errors
     /// Those of [`DescribedEffects::effect`].
-    pub fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+    pub fn describe(&mut self, descriptions: &Descriptions, network: Option<&TextNetwork>) -> Result<()> {
         let Some(described) = &self.described else { return Ok(()) };
         for (component, text) in descriptions.iter() {
-            let effect = described.effect(text)?;
+            let effect = described.effect(text, network)?;
             self.interactions.iter_mut().for_each(|interactions| interactions.introduce(component, &effect));
             self.effects.introduce(component, effect);
         }
@@ -284,7 +285,7 @@ mod tests {
         let (cells, conditions) = screen();
         for centre in [Centre::None, Centre::Additive, Centre::Interaction] {
             let guide =
-                Guide::fit(cells.view(), &conditions, centre, Coordinates::Whitened, &Descriptions::default(), 0)
+                Guide::fit(cells.view(), &conditions, centre, Coordinates::Whitened, &Descriptions::default(), None, 0)
                     .unwrap();
             let condition = condition("A+B | cell_type=y");
             for view in guide.training_views(&condition).unwrap().into_iter().chain([guide.view(&condition).unwrap()]) {
@@ -306,6 +307,7 @@ mod tests {
             Centre::Interaction,
             Coordinates::Whitened,
             &Descriptions::default(),
+            None,
             0,
         )
         .unwrap();
@@ -329,6 +331,7 @@ mod tests {
             Centre::Interaction,
             Coordinates::Whitened,
             &Descriptions::default(),
+            None,
             0,
         )
         .unwrap();

@@ -1,11 +1,13 @@
 //! From a condition to what a network is told of it; the same for every method.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ndarray::{Array1, Array2, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 
 use super::coordinates::Coordinates;
+use super::described::{TextNetwork, Wording};
 use super::dose_scale::DoseScale;
 use super::evidence::Evidence;
 use super::guide::{Centre, Guide, View};
@@ -69,6 +71,8 @@ pub struct Reader {
     pub tokenizer: Tokenizer,
     /// How conditions are put into words.
     pub phrasing: Phrasing,
+    /// The network that makes vectors of descriptions, where their words do not.
+    pub network: Option<Arc<TextNetwork>>,
     /// Tokens of the longest prompt that can be read as a prefix.
     pub n_prompt_tokens: usize,
     /// The control cells that flows start from, unless they start from noise.
@@ -93,13 +97,14 @@ impl Reader {
     pub fn fit(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        phrasing: Phrasing,
+        wording: Wording,
         tokenizer: Tokenizer,
         params: ReaderParams,
         seed: u64,
     ) -> Result<Self> {
-        let described = phrasing.descriptions();
-        let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, described, seed)?;
+        let Wording { phrasing, network } = wording;
+        let (described, reads) = (phrasing.descriptions(), network.as_deref());
+        let guide = Guide::fit(embedding, conditions, params.centre, params.coordinates, described, reads, seed)?;
         let guide = if params.inputs { guide } else { guide.without_inputs() };
         let distinct: BTreeSet<&Condition> = conditions.iter().collect();
         let doses = DoseScale::fit(distinct.iter().copied());
@@ -115,16 +120,18 @@ impl Reader {
             Source::Control => Some(ControlCells::fit(embedding, conditions, seed)),
         };
         let evidence = params.evidence.then(|| Evidence::fit(embedding, conditions));
-        Ok(Self { guide, tokenizer, phrasing, n_prompt_tokens, controls, evidence, doses })
+        Ok(Self { guide, tokenizer, phrasing, network, n_prompt_tokens, controls, evidence, doses })
     }
 
     /// Takes descriptions, for prompts and for estimates of components that no training cell had.
     ///
     /// # Errors
-    /// Those of [`Phrasing::describe`] and [`Guide::describe`].
+    /// Those of [`TextNetwork::check`], [`Phrasing::describe`] and [`Guide::describe`].
     pub fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        let network = self.network.as_deref();
+        network.map_or(Ok(()), |network| network.check(descriptions))?;
         self.phrasing.describe(descriptions)?;
-        self.guide.describe(descriptions)
+        self.guide.describe(descriptions, network)
     }
 
     /// The sizes of a network that reads these conditions.

@@ -9,6 +9,7 @@ use super::cfm::{Cfm, CfmObjective, CfmParams, Variant};
 use super::closed_form::{ClosedForm, FittedClosedForm};
 use super::counts::Kept;
 use super::cpa::{Cpa, CpaObjective, CpaParams};
+use super::described::Wording;
 use super::fitted_flow::WEIGHTS;
 use super::method::{Begun, FittedMethod, Makes};
 use super::reader::Reader;
@@ -16,7 +17,6 @@ use super::record::Record;
 use super::scgpt::{Pretrained, Scgpt, ScgptObjective, ScgptParams};
 use super::scvi::{Scvi, ScviObjective, ScviParams};
 use super::training_data::TrainingData;
-use crate::conditions::prompt::Phrasing;
 use crate::error::{nearest, refuse};
 use crate::{Error, Result};
 
@@ -261,7 +261,7 @@ impl Choices {
     pub fn begin(
         self,
         cells: &TrainingData,
-        phrasing: Phrasing,
+        wording: Wording,
         given: Given,
         seed: u64,
         device: &Device,
@@ -270,11 +270,11 @@ impl Choices {
         Ok(match self {
             Self::CalmFlow(params) => {
                 let language = if let Given::Language(language) = given { Some(*language) } else { None };
-                let objective = CalmFlowObjective::new(points, conditions, phrasing, params, language, seed, device)?;
+                let objective = CalmFlowObjective::new(points, conditions, wording, params, language, seed, device)?;
                 Begun::Training(Box::new(objective))
             }
             Self::Cfm(params) => {
-                Begun::Training(Box::new(CfmObjective::new(points, conditions, phrasing, params, seed, device)?))
+                Begun::Training(Box::new(CfmObjective::new(points, conditions, wording, params, seed, device)?))
             }
             Self::Scvi(params) => Begun::Training(Box::new(ScviObjective::new(cells, params, seed, device)?)),
             Self::Cpa(params) => Begun::Training(Box::new(CpaObjective::new(cells, params, seed, device)?)),
@@ -282,9 +282,7 @@ impl Choices {
                 let pretrained = if let Given::Scgpt(pretrained) = &given { Some(&**pretrained) } else { None };
                 Begun::Training(Box::new(ScgptObjective::new(cells, params, pretrained, seed, device)?))
             }
-            Self::ClosedForm(form) => {
-                Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, phrasing.descriptions(), seed)?))
-            }
+            Self::ClosedForm(form) => Begun::Fitted(Box::new(FittedClosedForm::fit(form, cells, &wording, seed)?)),
         })
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn begin(choices: Choices, cells: &Array2<f32>, conditions: &[Conditi
     let pca = Pca { mean: vec![], loadings: Array2::zeros((0, 0)), variance: vec![], variance_ratio: vec![] };
     let embedding = cells.view();
     let data = TrainingData { embedding, conditions, counts: &NoCounts, genes: &[], pca: &pca, target_sum: 1e4 };
-    match choices.begin(&data, phrasing(), Given::Nothing, 0, &Device::Cpu).unwrap() {
+    match choices.begin(&data, phrasing().into(), Given::Nothing, 0, &Device::Cpu).unwrap() {
         Begun::Fitted(method) => method,
         Begun::Training(_) => panic!("a closed form is not trained"),
     }

@@ -25,6 +25,7 @@ mod device;
 mod validation;
 mod interruptions;
 mod unseen;
+mod text_encoder;
 
 const SMALL: [&str; 8] = ["--width", "16", "--layers", "1", "--heads", "2", "--cells-per-step", "32"];
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Eight components and their pairs in two cell types, two of them wholly held out: `prepared.h5ad`, `drugs.csv`.
-fn screen() -> TempDir {
+pub(super) fn screen() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &str| ok(scflow(folder.path(), &arguments.split(' ').collect::<Vec<_>>()));
     run(
@@ -22,7 +22,7 @@ fn fit(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
 }
 
 /// The components that training does not have, and those that it has.
-fn components(folder: &Path) -> [Vec<String>; 2] {
+pub(super) fn components(folder: &Path) -> [Vec<String>; 2] {
     let cells = h5ad::read(&folder.join("prepared.h5ad")).unwrap();
     let (labels, splits) = (texts(&cells, "perturbation"), texts(&cells, "split"));
     let of = |split: &str| -> std::collections::BTreeSet<String> {

@@ -54,7 +54,8 @@ fn start(params: &CalmFlowParams) -> LanguageStart {
 fn objective(params: CalmFlowParams) -> CalmFlowObjective {
     let (points, conditions) = trial::cells();
     let start = start(&params);
-    CalmFlowObjective::new(points.view(), &conditions, trial::phrasing(), params, Some(start), 3, &Device::Cpu).unwrap()
+    CalmFlowObjective::new(points.view(), &conditions, trial::phrasing().into(), params, Some(start), 3, &Device::Cpu)
+        .unwrap()
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn prompts_beyond_the_context_are_refused_in_training_and_afterwards() {
         let params = params.on_language(language);
         let (points, conditions) = trial::cells();
         let start = Some(start(&params));
-        CalmFlowObjective::new(points.view(), &conditions, trial::phrasing(), params, start, 3, &Device::Cpu)
+        CalmFlowObjective::new(points.view(), &conditions, trial::phrasing().into(), params, start, 3, &Device::Cpu)
     };
     let mut fit = fit;
     let error = fit(longest + n_own - 1).err().unwrap();

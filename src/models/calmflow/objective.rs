@@ -14,10 +14,9 @@ use super::params::CalmFlowParams;
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Phrasing;
 use crate::error::refuse;
 use crate::language::parameters::Parameters;
-use crate::models::described::Strength;
+use crate::models::described::{Strength, Wording};
 use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
@@ -50,7 +49,7 @@ impl CalmFlowObjective {
     pub fn new(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        phrasing: Phrasing,
+        wording: Wording,
         params: CalmFlowParams,
         language: Option<LanguageStart>,
         seed: u64,
@@ -59,9 +58,9 @@ impl CalmFlowObjective {
         params.check()?;
         let (given, tokenizer) = match language {
             Some(language) => (language.tensors, language.tokenizer),
-            None => (HashMap::new(), phrasing.fit_tokenizer(conditions)?),
+            None => (HashMap::new(), wording.phrasing.fit_tokenizer(conditions)?),
         };
-        let mut reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
+        let mut reader = Reader::fit(embedding, conditions, wording, tokenizer, params.reader(), seed)?;
         if let Some(language) = &params.language {
             let (context, n_own) = (language.network.context, params.order().n_tokens());
             let Some(room) = context.checked_sub(n_own).filter(|room| *room > 0) else {

@@ -30,7 +30,7 @@ fn params(decoder: DecoderKind, prompt_use: PromptUse) -> CalmFlowParams {
 
 fn objective(params: CalmFlowParams) -> CalmFlowObjective {
     let (points, conditions) = trial::cells();
-    CalmFlowObjective::new(points.view(), &conditions, trial::phrasing(), params, None, 3, &Device::Cpu).unwrap()
+    CalmFlowObjective::new(points.view(), &conditions, trial::phrasing().into(), params, None, 3, &Device::Cpu).unwrap()
 }
 
 #[test]

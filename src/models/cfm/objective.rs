@@ -12,10 +12,9 @@ use super::network::{Fields, Network};
 use super::params::CfmParams;
 use crate::Result;
 use crate::conditions::Condition;
-use crate::conditions::prompt::Phrasing;
 use crate::flow::Points;
 use crate::language::parameters::Parameters;
-use crate::models::described::Strength;
+use crate::models::described::{Strength, Wording};
 use crate::models::members::Members;
 use crate::models::method::{FittedMethod, Fitting};
 use crate::models::minibatch::{Minibatch, TrainingCells};
@@ -45,14 +44,14 @@ impl CfmObjective {
     pub fn new(
         embedding: ArrayView2<f32>,
         conditions: &[Condition],
-        phrasing: Phrasing,
+        wording: Wording,
         params: CfmParams,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
         params.check()?;
-        let tokenizer = phrasing.fit_tokenizer(conditions)?;
-        let reader = Reader::fit(embedding, conditions, phrasing, tokenizer, params.reader(), seed)?;
+        let tokenizer = wording.phrasing.fit_tokenizer(conditions)?;
+        let reader = Reader::fit(embedding, conditions, wording, tokenizer, params.reader(), seed)?;
         let cells = TrainingCells::new(embedding, conditions, &reader, params.reader().reads_order)?;
         let network = |parameters: &mut Parameters| Network::new(parameters, &params, reader.sizes());
         let members = Members::draw(params.n_members, seed, device, HashMap::new(), network)?;

@@ -20,7 +20,7 @@ fn params(variant: Variant) -> CfmParams {
 
 fn objective(params: CfmParams) -> CfmObjective {
     let (points, conditions) = trial::cells();
-    CfmObjective::new(points.view(), &conditions, trial::phrasing(), params, 3, &Device::Cpu).unwrap()
+    CfmObjective::new(points.view(), &conditions, trial::phrasing().into(), params, 3, &Device::Cpu).unwrap()
 }
 
 fn fitted(params: CfmParams, n_steps: usize) -> CfmObjective {

@@ -1,5 +1,7 @@
 //! A fitted closed form: cells of any condition.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +11,7 @@ use crate::Result;
 use crate::conditions::descriptions::Descriptions;
 use crate::conditions::{Condition, Perturbation};
 use crate::error::refuse;
-use crate::models::described::{DescribedEffects, Strength};
+use crate::models::described::{DescribedEffects, Strength, TextNetwork, Wording};
 use crate::models::method::{Asked, DESCRIPTIONS, Draws, FittedMethod, Made, refuse_undescribed};
 use crate::models::record::Record;
 use crate::models::reference::Choice;
@@ -24,7 +26,7 @@ const CONTROLS: &str = "control_cells.safetensors";
 const DESCRIBED: &str = "described_effects.json";
 
 /// A fitted closed form.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FittedClosedForm {
     form: ClosedForm,
     fit: Fit,
@@ -34,6 +36,8 @@ pub struct FittedClosedForm {
     described: Option<DescribedEffects>,
     /// What is said of components.
     descriptions: Descriptions,
+    /// The network that makes vectors of that, where its words do not.
+    network: Option<Arc<TextNetwork>>,
 }
 
 impl FittedClosedForm {
@@ -42,14 +46,15 @@ impl FittedClosedForm {
     /// # Errors
     /// [`crate::Error::ShapeMismatch`]; [`crate::Error::TooFew`] if there are no control cells in a covariate stratum; those of
     /// [`DescribedEffects::fit`].
-    pub fn fit(form: ClosedForm, cells: &TrainingData, descriptions: &Descriptions, seed: u64) -> Result<Self> {
+    pub fn fit(form: ClosedForm, cells: &TrainingData, wording: &Wording, seed: u64) -> Result<Self> {
         let fit = Fit::to(form, cells.embedding, cells.conditions, seed)?;
         let controls = form.is_shift().then(|| ControlCells::fit(cells.embedding, cells.conditions, seed));
+        let (descriptions, network) = (wording.phrasing.descriptions(), wording.network.clone());
         let described = match form.reads_descriptions() && !descriptions.is_empty() {
-            true => Some(DescribedEffects::fit(descriptions, &fit.singles())?.0),
+            true => Some(DescribedEffects::fit(descriptions, &fit.singles(), network.as_deref())?.0),
             false => None,
         };
-        let mut fitted = Self { form, fit, controls, described, descriptions: Descriptions::default() };
+        let mut fitted = Self { form, fit, controls, described, descriptions: Descriptions::default(), network };
         fitted.describe(descriptions)?;
         Ok(fitted)
     }
@@ -71,7 +76,8 @@ impl FittedClosedForm {
         }
         let described = if record.has(DESCRIBED) { Some(record.take(DESCRIBED)?) } else { None };
         let descriptions = if record.has(DESCRIPTIONS) { record.take(DESCRIPTIONS)? } else { Descriptions::default() };
-        let mut fitted = Self { form, fit, controls: None, described, descriptions };
+        let network = TextNetwork::take(record)?.map(Arc::new);
+        let mut fitted = Self { form, fit, controls: None, described, descriptions, network };
         if form.is_shift() {
             let arrays: std::collections::BTreeMap<_, _> = record.take_arrays(CONTROLS)?;
             let first = arrays.keys().next().map(|name: &String| serde_json::from_str(name));
@@ -121,6 +127,7 @@ impl FittedMethod for FittedClosedForm {
         if !self.descriptions.is_empty() {
             record.put(DESCRIPTIONS, &self.descriptions)?;
         }
+        self.network.iter().try_for_each(|network| network.keep(&mut record))?;
         Ok(record)
     }
 
@@ -140,10 +147,12 @@ impl FittedMethod for FittedClosedForm {
     }
 
     fn describe(&mut self, descriptions: &Descriptions) -> Result<()> {
+        let network = self.network.as_deref();
+        network.map_or(Ok(()), |network| network.check(descriptions))?;
         self.descriptions.add(descriptions)?;
         let Some(described) = &self.described else { return Ok(()) };
         for (component, text) in descriptions.iter() {
-            self.fit.introduce(component, described.effect(text)?);
+            self.fit.introduce(component, described.effect(text, network)?);
         }
         Ok(())
     }

@@ -31,7 +31,15 @@ impl Told {
     pub fn fit(embedding: ArrayView2<f32>, conditions: &[Condition], centre: Centre, seed: u64) -> Result<Self> {
         let guide = match centre {
             Centre::None => None,
-            _ => Some(Guide::fit(embedding, conditions, centre, Coordinates::Scaled, &Descriptions::default(), seed)?),
+            _ => Some(Guide::fit(
+                embedding,
+                conditions,
+                centre,
+                Coordinates::Scaled,
+                &Descriptions::default(),
+                None,
+                seed,
+            )?),
         };
         Ok(Self { codes: Codes::fit(conditions), guide })
     }

@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
 use super::encoder::TextEncoder;
+use super::network::TextNetwork;
 use super::ridge::Ridge;
 use crate::conditions::descriptions::Descriptions;
 use crate::models::lists::{matrix, vector};
@@ -32,6 +33,9 @@ pub struct Strength {
     pub error_of_mean: f64,
     /// and the same if no effect is told.
     pub error_of_none: f64,
+    /// Where a network reads the texts: the same if their words told the effects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_of_words: Option<f64>,
     /// Components that were described and measured alone.
     pub n_components: usize,
 }
@@ -61,14 +65,16 @@ pub struct DescribedEffects {
 }
 
 impl DescribedEffects {
-    /// Fits the regression to the effects of training components that were measured alone. Also returns what is told of each
-    /// of them by the others: component → (n_dims).
+    /// Fits the regression to the effects of training components that were measured alone; texts are read by a network, or by their
+    /// words if there is none. Also returns what is told of each of them by the others: component → (n_dims).
     ///
     /// # Errors
-    /// [`Error::TooFew`] with fewer than four components that were measured alone and are described.
+    /// [`Error::TooFew`] with fewer than four components that were measured alone and are described; those of
+    /// [`TextNetwork::pooled`].
     pub fn fit(
         descriptions: &Descriptions,
         singles: &BTreeMap<String, Array1<f32>>,
+        network: Option<&TextNetwork>,
     ) -> Result<(Self, BTreeMap<String, Array1<f32>>)> {
         let described: Vec<(&String, &str, &Array1<f32>)> =
             singles.iter().filter_map(|(name, effect)| Some((name, descriptions.get(name)?, effect))).collect();
@@ -81,34 +87,25 @@ impl DescribedEffects {
             });
         }
         let texts: Vec<&str> = described.iter().map(|(_, text, _)| *text).collect();
-        let encoder = TextEncoder::of_words(&texts);
-        let vectors = texts.iter().map(|text| encoder.vector(text)).collect::<Result<Vec<_>>>()?;
-        let n_numbers = vectors.first().map_or(0, Array1::len);
-        // Rounded as in a file, so that the estimates are the same before and after.
-        let vectors = Array2::from_shape_fn((texts.len(), n_numbers), |(i, j)| vectors[i][j] as f32);
         let n_dims = described.first().map_or(0, |(.., effect)| effect.len());
         let targets = Array2::from_shape_fn((texts.len(), n_dims), |(i, d)| f64::from(described[i].2[d]));
-        let wide = vectors.mapv(f64::from);
-        let products = wide.dot(&wide.t());
-        let mean = Ridge::fit(&products, &targets, None)?;
-        let error_of_mean = mean.left_out_error(&targets);
-        let mut best = (1, None, mean);
-        for degree in DEGREES {
-            let kernel = products.mapv(|product| power(product, degree));
-            for ridge in RIDGES {
-                let tried = Ridge::fit(&kernel, &targets, Some(ridge))?;
-                if tried.left_out_error(&targets) < best.2.left_out_error(&targets) {
-                    best = (degree, Some(ridge), tried);
-                }
+        let words = TextEncoder::of_words(&texts);
+        let (encoder, error_of_words) = match network {
+            None => (words, None),
+            Some(network) => {
+                let other = Choice::best(&vectors(&words, &texts, None)?, &targets)?;
+                (TextEncoder::of_network(network, &texts)?, Some(other.ridge.left_out_error(&targets)))
             }
-        }
-        let (degree, ridge, fitted) = best;
+        };
+        let vectors = vectors(&encoder, &texts, network)?;
+        let Choice { degree, strength, ridge: fitted, error_of_mean } = Choice::best(&vectors, &targets)?;
         let strength = Strength {
             degree,
-            ridge,
+            ridge: strength,
             error: fitted.left_out_error(&targets),
             error_of_mean,
             error_of_none: targets.mapv(|value| value * value).sum() / targets.nrows() as f64,
+            error_of_words,
             n_components: texts.len(),
         };
         let narrow = |row: ArrayView1<f64>| row.mapv(|value| value as f32);
@@ -129,15 +126,52 @@ impl DescribedEffects {
         &self.strength
     }
 
-    /// The effect of a component with this description: (n_dims).
+    /// The effect of a component with this description, read by the network of the fit: (n_dims).
     ///
     /// # Errors
     /// Those of [`TextEncoder::vector`].
-    pub fn effect(&self, text: &str) -> Result<Array1<f32>> {
-        let products = self.vectors.mapv(f64::from).dot(&self.encoder.vector(text)?);
+    pub fn effect(&self, text: &str, network: Option<&TextNetwork>) -> Result<Array1<f32>> {
+        let products = self.vectors.mapv(f64::from).dot(&self.encoder.vector(text, network)?);
         let kernel = products.mapv(|product| power(product, self.strength.degree));
         let effect = self.intercept.mapv(f64::from) + kernel.dot(&self.coefficients.mapv(f64::from));
         Ok(effect.mapv(|value| value as f32))
+    }
+}
+
+/// The vectors of texts, rounded as in a file, so that the estimates are the same before and after: (n_texts, n_numbers).
+fn vectors(encoder: &TextEncoder, texts: &[&str], network: Option<&TextNetwork>) -> Result<Array2<f32>> {
+    let vectors = texts.iter().map(|text| encoder.vector(text, network)).collect::<Result<Vec<_>>>()?;
+    let n_numbers = vectors.first().map_or(0, Array1::len);
+    Ok(Array2::from_shape_fn((texts.len(), n_numbers), |(i, j)| vectors[i][j] as f32))
+}
+
+/// The power and the ridge that tell rows best when each is left out.
+struct Choice {
+    degree: i32,
+    strength: Option<f64>,
+    ridge: Ridge,
+    error_of_mean: f64,
+}
+
+impl Choice {
+    /// **Shapes** `vectors`: (n_rows, n_numbers); `targets`: (n_rows, n_dims).
+    fn best(vectors: &Array2<f32>, targets: &Array2<f64>) -> Result<Self> {
+        let wide = vectors.mapv(f64::from);
+        let products = wide.dot(&wide.t());
+        let mean = Ridge::fit(&products, targets, None)?;
+        let error_of_mean = mean.left_out_error(targets);
+        let (mut best, mut least) = (Self { degree: 1, strength: None, ridge: mean, error_of_mean }, error_of_mean);
+        for degree in DEGREES {
+            let kernel = products.mapv(|product| power(product, degree));
+            for strength in RIDGES {
+                let ridge = Ridge::fit(&kernel, targets, Some(strength))?;
+                let error = ridge.left_out_error(targets);
+                if error < least {
+                    (best, least) = (Self { degree, strength: Some(strength), ridge, error_of_mean }, error);
+                }
+            }
+        }
+        Ok(best)
     }
 }
 
@@ -150,10 +184,13 @@ impl std::fmt::Display for Strength {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "descriptions: {} components left out in turn, squared errors {:.4} by the others' texts, {:.4} by their mean, \
-             {:.4} by no effect",
-            self.n_components, self.error, self.error_of_mean, self.error_of_none
+            "descriptions: {} components left out in turn, squared errors {:.4} by the others' texts, ",
+            self.n_components, self.error
         )?;
+        if let Some(error) = self.error_of_words {
+            write!(f, "{error:.4} by the words of these, ")?;
+        }
+        write!(f, "{:.4} by their mean, {:.4} by no effect", self.error_of_mean, self.error_of_none)?;
         match self.ridge {
             Some(ridge) => write!(f, " (kernel to the power of {}, ridge {ridge})", self.degree),
             None => f.write_str("; the texts tell nothing, the mean is taken"),
@@ -164,6 +201,7 @@ impl std::fmt::Display for Strength {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::described::Words;
 
     fn singles(effects: &[Vec<f32>]) -> BTreeMap<String, Array1<f32>> {
         let named = effects.iter().enumerate().map(|(i, effect)| (format!("p{i}"), Array1::from(effect.clone())));
@@ -182,13 +220,13 @@ mod tests {
             serde_json::from_value(value.clone()).unwrap()
         }
         let (texts, effects): (Vec<String>, Vec<Vec<f32>>) = (of(&golden["texts"]), of(&golden["effects"]));
-        let TextEncoder::Words(words) = TextEncoder::of_words(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let words = Words::fit(&texts.iter().map(String::as_str).collect::<Vec<_>>());
         let expected: Vec<f64> = of(&golden["first_vector"]);
         let found = words.vector(&texts[0]);
         assert_eq!(found.len(), expected.len());
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found}");
 
-        let (fitted, left_out) = DescribedEffects::fit(&descriptions(&texts), &singles(&effects)).unwrap();
+        let (fitted, left_out) = DescribedEffects::fit(&descriptions(&texts), &singles(&effects), None).unwrap();
         let strength = fitted.strength();
         assert_eq!((strength.degree, strength.ridge), (of(&golden["degree"]), Some(of(&golden["ridge"]))));
         for (found, expected) in
@@ -200,12 +238,12 @@ mod tests {
         }
         assert_eq!(left_out.len(), texts.len());
         for (text, expected) in of::<Vec<String>>(&golden["new"]).iter().zip(of::<Vec<Vec<f32>>>(&golden["told"])) {
-            let gap = fitted.effect(text).unwrap() - Array1::from(expected);
+            let gap = fitted.effect(text, None).unwrap() - Array1::from(expected);
             assert!(gap.iter().all(|gap| gap.abs() < 1e-4), "{text}: {gap}");
         }
         let file = serde_json::to_string(&fitted).unwrap();
         let again: DescribedEffects = serde_json::from_str(&file).unwrap();
-        assert_eq!(again.effect(&texts[0]).unwrap(), fitted.effect(&texts[0]).unwrap());
+        assert_eq!(again.effect(&texts[0], None).unwrap(), fitted.effect(&texts[0], None).unwrap());
     }
 
     #[test]
@@ -213,10 +251,10 @@ mod tests {
         let effects: Vec<Vec<f32>> = [[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]].map(Vec::from).to_vec();
         // Alike texts, opposite effects.
         let texts = ["red sun", "red sun", "blue moon", "blue moon"].map(String::from);
-        let (fitted, _) = DescribedEffects::fit(&descriptions(&texts), &singles(&effects)).unwrap();
+        let (fitted, _) = DescribedEffects::fit(&descriptions(&texts), &singles(&effects), None).unwrap();
         assert_eq!(fitted.strength().ridge, None);
-        assert_eq!(fitted.effect("red sun").unwrap(), Array1::<f32>::zeros(2));
-        let error = DescribedEffects::fit(&descriptions(&texts[..3]), &singles(&effects)).unwrap_err();
+        assert_eq!(fitted.effect("red sun", None).unwrap(), Array1::<f32>::zeros(2));
+        let error = DescribedEffects::fit(&descriptions(&texts[..3]), &singles(&effects), None).unwrap_err();
         assert!(error.is_mistake() && error.to_string().contains("4 needed, 3 found"), "{error}");
     }
 }

@@ -83,6 +83,7 @@ impl Job {
         let (stage, runner_of_fit, folder) = run("fit");
         let mut inputs = vec![("prepared screen", self.prepared.clone())];
         inputs.extend(fit.descriptions.clone().map(|path| ("descriptions", path)));
+        inputs.extend(fit.text_encoder.clone().map(|path| ("text encoder", path)));
         let decided = ["input", "output", "force", "resume"];
         let fit = Step::new(stage, fit, &decided, inputs, &self.model(), move |params: &FitParams, _, begun| {
             let resume = begun && checkpoint::path_of(&params.output).exists();

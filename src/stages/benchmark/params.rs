@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::refuse;
 use crate::language::device::DeviceChoice;
+use crate::models::described::Pooling;
 use crate::models::registry::{Has, Method};
 use crate::stages::evaluate::EvaluateParams;
 use crate::stages::fit::FitParams;
@@ -35,6 +36,10 @@ pub struct BenchmarkParams {
     /// A table with the columns `name` and `text` that says what components are, for the methods that read it; held-out components
     /// that training does not have are then predicted from it.
     pub descriptions: Option<PathBuf>,
+    /// The folder of a network that reads them; their words are counted if absent.
+    pub text_encoder: Option<PathBuf>,
+    /// How its hidden states become one vector: as its folder says, or their mean, if absent.
+    pub text_pooling: Option<Pooling>,
     /// How many seeds each method has.
     pub seeds: u64,
     /// The first of them; the others follow it.
@@ -74,6 +79,8 @@ impl Default for BenchmarkParams {
             output: "benchmark".into(),
             methods: Method::ALL.to_vec(),
             descriptions: None,
+            text_encoder: None,
+            text_pooling: None,
             seeds: 3,
             first_seed: 0,
             steps: None,
@@ -98,6 +105,12 @@ impl BenchmarkParams {
         self.check_splits()?;
         if self.methods.is_empty() {
             return refuse("methods", "none", "name some, such as calmflow,cfm,additive");
+        }
+        if self.text_encoder.is_some() && self.descriptions.is_none() {
+            return refuse("text-encoder", "given", "it reads descriptions; give --descriptions FILE.csv");
+        }
+        if self.text_pooling.is_some() && self.text_encoder.is_none() {
+            return refuse("text-pooling", "given", "it says something of --text-encoder, which is not given");
         }
         for (place, method) in self.methods.iter().enumerate() {
             if self.methods[..place].contains(method) {
@@ -156,7 +169,16 @@ impl BenchmarkParams {
     /// The choices of a fit: the method's own, and the same budget for all that are trained.
     pub(super) fn fit(&self, method: Method, seed: u64) -> FitParams {
         let descriptions = self.descriptions.clone().filter(|_| method.has(Has::Descriptions));
-        let own = FitParams { method, seed, descriptions, device: self.device, ..FitParams::default() };
+        let reads = descriptions.is_some();
+        let own = FitParams {
+            method,
+            seed,
+            descriptions,
+            text_encoder: self.text_encoder.clone().filter(|_| reads),
+            text_pooling: self.text_pooling.filter(|_| reads),
+            device: self.device,
+            ..FitParams::default()
+        };
         match method.has(Has::Training) {
             true => FitParams { steps: self.steps, budget_seconds: self.budget_seconds, ..own },
             false => own,

@@ -46,7 +46,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 50] {
+    fn made(&self) -> [(&'static str, Has, bool); 52] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -63,6 +63,8 @@ impl FitParams {
             ("checkpoint-every", Has::Training, self.checkpoint_every != own.checkpoint_every),
             ("prompt", Has::Flow, !self.prompts.is_empty()),
             ("descriptions", Has::Descriptions, self.descriptions.is_some()),
+            ("text-encoder", Has::Descriptions, self.text_encoder.is_some()),
+            ("text-pooling", Has::Descriptions, self.text_pooling.is_some()),
             ("centre", Has::Estimate, self.centre != own.centre),
             ("coordinates", Has::Flow, self.coordinates.is_some()),
             ("no-inputs", Has::Estimate, self.inputs != own.inputs),

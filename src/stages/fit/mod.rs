@@ -4,13 +4,13 @@ mod every;
 mod params;
 mod choices;
 mod language;
+mod wording;
 mod screen;
 mod checkpoint;
 mod train;
 mod validation;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -21,16 +21,13 @@ pub use params::FitParams;
 use self::checkpoint::Checkpoint;
 use self::screen::Screen;
 use self::validation::Validation;
-use crate::conditions::descriptions::Descriptions;
-use crate::conditions::prompt::Phrasing;
-use crate::io::{atomic, description_table, digest, model_folder};
+use crate::Result;
+use crate::io::{atomic, digest, model_folder};
 use crate::models::fitted::FittedModel;
 use crate::models::gene_decoder::GeneDecoderParams;
-use crate::models::known::Known;
 use crate::models::method::{Begun, FittedMethod, Fitting, Makes};
 use crate::models::reference::{Choice, Tried};
 use crate::training::{Progress, State, TrainingParams};
-use crate::{Error, Result};
 
 /// Told while a fit runs.
 pub trait Watcher {
@@ -53,9 +50,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let (device, device_name) = params.device.open()?;
     watcher.say(&format!("device: {device_name}"));
     let mut screen = Screen::read(params)?;
-    let covariates = &screen.settings.covariates;
-    let descriptions = params.descriptions.as_deref().map(|path| descriptions(path, params, &screen.known, watcher));
-    let phrasing = Phrasing::new(&params.prompts, covariates, descriptions.transpose()?.unwrap_or_default())?;
+    let (wording, reads) = params.wording(&screen.settings.covariates, &screen.known, watcher)?;
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
     let (choices, given, given_sha256) = params.given(&device, watcher)?;
@@ -73,7 +68,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     let (gene_decoder, n_decoder_cells) = gene_decoder.unzip();
 
     let n_cells = screen.conditions.len();
-    let begun = choices.begin(&screen.training_data(), phrasing, given, params.seed, &device)?;
+    let begun = choices.begin(&screen.training_data(), wording, given, params.seed, &device)?;
     // The method has cells of its own.
     (screen.embedding, screen.conditions) = Default::default();
     let input_sha256 = digest::sha256(&params.input)?;
@@ -89,7 +84,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
             tell(fitting.choice(), watcher);
             fitting.strength().iter().for_each(|strength| watcher.say(&strength.to_string()));
             fitting.origin().iter().for_each(|origin| watcher.say(origin));
-            let checkpoint = Checkpoint::new(params, &device, &(&input_sha256, &given_sha256, &descriptions_sha256))?;
+            let checkpoint =
+                Checkpoint::new(params, &device, &(&input_sha256, &given_sha256, &descriptions_sha256, &reads))?;
             train_to_the_end(params, &*fitting, n_cells, screen.validation.take(), &checkpoint, watcher)?
         }
     };
@@ -104,6 +100,7 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
             "input_sha256": input_sha256,
             "pretrained_sha256": given_sha256,
             "descriptions_sha256": descriptions_sha256,
+            "text_encoder": reads,
             "seed": params.seed,
             "training": fitted.training,
             "best_step": fitted.best_step,
@@ -165,39 +162,6 @@ fn train_to_the_end(
     history.extend(validation.iter().flat_map(|validation| validation.history(state.step)));
     let n_weights = state.n_weights();
     Ok(Trained { method: fitting.model()?, history, training: Some(training), best_step, n_weights })
-}
-
-/// Reads what is said of components, and tells which of them the screen does not have.
-///
-/// # Errors
-/// Those of reading; [`crate::Error::BadValues`] if a component of the training cells has no description, unless that is
-/// allowed.
-fn descriptions(path: &Path, params: &FitParams, known: &Known, watcher: &dyn Watcher) -> Result<Descriptions> {
-    let descriptions = description_table::read(path)?;
-    let components = known.components();
-    let lacking: Vec<String> = components.iter().filter(|name| descriptions.get(name).is_none()).cloned().collect();
-    if !lacking.is_empty() && !params.descriptions_partial {
-        return Err(Error::BadValues {
-            place: "components of the training cells".into(),
-            problem: format!("without a row in `{}`", path.display()),
-            n_bad: lacking.len(),
-            n_total: components.len(),
-            examples: lacking,
-            hint: "describe them, or say --descriptions-partial".into(),
-        });
-    }
-    let doses = known.doses();
-    let names: BTreeSet<&String> = doses.names().collect();
-    let others: Vec<&String> = descriptions.iter().map(|(name, _)| name).filter(|name| !names.contains(name)).collect();
-    if let Some(example) = others.first() {
-        watcher.say(&format!(
-            "{} of {} descriptions are of components that no training cell has, such as `{example}`: predict --allow-unseen takes \
-             them",
-            others.len(),
-            descriptions.len()
-        ));
-    }
-    Ok(descriptions)
 }
 
 /// Tells the rule of combination, where there is one.

@@ -13,6 +13,7 @@ use crate::language::device::DeviceChoice;
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::coordinates::Coordinates;
 use crate::models::counts::CountLikelihood;
+use crate::models::described::Pooling;
 use crate::models::guide::Centre;
 use crate::models::registry::Method;
 use crate::models::source::Source;
@@ -43,6 +44,10 @@ pub struct FitParams {
     pub descriptions: Option<PathBuf>,
     /// Some components of the screen may have no description.
     pub descriptions_partial: bool,
+    /// The folder of a network that reads descriptions; their words are counted if absent.
+    pub text_encoder: Option<PathBuf>,
+    /// How its hidden states become one vector: as its folder says, or their mean, if absent.
+    pub text_pooling: Option<Pooling>,
     /// How the prompt is used (calmflow).
     pub prompt_use: Option<PromptUse>,
     /// What cells are measured from.
@@ -152,6 +157,8 @@ impl Default for FitParams {
             prompts: Vec::new(),
             descriptions: None,
             descriptions_partial: false,
+            text_encoder: None,
+            text_pooling: None,
             prompt_use: None,
             centre: Centre::Interaction,
             coordinates: None,
@@ -238,15 +245,13 @@ impl FitParams {
         if !(0.0..1.0).contains(&self.average) {
             return refuse("average", self.average, "it must be zero or above, and below one");
         }
-        if self.descriptions_partial && self.descriptions.is_none() {
-            return refuse("descriptions-partial", "given", "there are no descriptions; give --descriptions FILE.csv");
-        }
         if self.validation_split && self.validation_conditions > 0 {
             return refuse("validation-conditions and validation-split", "both", "give one of them");
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return refuse("weight-decay", self.weight_decay, "it must be zero or above");
         }
+        self.check_wording()?;
         self.choices().map(drop)
     }
 }

@@ -26,9 +26,11 @@ pub const SECTIONS: [&str; 8] =
 const REPLACED: [&str; 4] = ["fit", "predict", "evaluate", "report"];
 
 /// The settings that are paths, or tables of paths: section and key. Each is an input of its stage.
-pub const PATH_KEYS: [(&str, &str); 8] = [
+pub const PATH_KEYS: [(&str, &str); 10] = [
     ("benchmark", "descriptions"),
+    ("benchmark", "text_encoder"),
     ("fit", "descriptions"),
+    ("fit", "text_encoder"),
     ("predict", "descriptions"),
     ("split", "conditions"),
     ("preprocess", "split"),
@@ -204,6 +206,7 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let mut inputs = vec![("prepared screen", layout.prepared.clone())];
     inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
     inputs.extend(params.language_model.clone().map(|path| ("language model", path)));
+    inputs.extend(params.text_encoder.clone().map(|path| ("text encoder", path)));
     inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
     steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();

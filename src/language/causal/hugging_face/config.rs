@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::keys::Keys;
 use crate::Result;
 use crate::language::causal::params::{CausalParams, Family, NormKind};
 use crate::language::causal::rotary::{RotaryParams, Scaling};
+use crate::language::hugging_face::keys::Keys;
 use crate::language::kernels::activation::Activation;
 
 /// Reads a configuration; `place` is the file that errors speak of.

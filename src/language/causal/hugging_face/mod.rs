@@ -1,7 +1,6 @@
 //! What Hugging Face folders say, in our terms: a configuration as versions 4 and 5 of `transformers` write it, and weights under
 //! the names of each family.
 
-mod keys;
 pub mod config;
 mod plan;
 pub mod weights;

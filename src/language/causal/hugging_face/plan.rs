@@ -1,30 +1,10 @@
 //! Which tensors of a folder make which of ours.
 
 use crate::language::causal::params::{CausalParams, Family, NormKind};
-
-/// How the parts of a tensor become ours; several are joined along their first dimension before.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Form {
-    /// As they are.
-    Same,
-    /// (n_out, n_in) → (n_in, n_out).
-    Transposed,
-    /// (heads · 3 · head_width, …): queries, keys and values of each head side by side → those of all heads, then transposed.
-    ByHeads,
-    /// The same for a bias, which is not transposed.
-    BiasByHeads,
-}
-
-/// One of our tensors.
-pub(super) struct Entry {
-    pub(super) name: String,
-    /// Names and shapes in the folder, without the prefix.
-    pub(super) parts: Vec<(String, Vec<usize>)>,
-    pub(super) form: Form,
-}
+use crate::language::hugging_face::tensors::{Entry, Form};
 
 /// What names may begin with.
-pub(super) fn prefix(family: Family) -> &'static str {
+fn prefix(family: Family) -> &'static str {
     match family {
         Family::GptNeox => "gpt_neox.",
         Family::Llama | Family::Qwen2 => "model.",
@@ -35,19 +15,6 @@ pub(super) fn prefix(family: Family) -> &'static str {
 /// Names of the tensor that reads logits, which no prefix stands before; GPT-NeoX had another one in version 4.
 pub(super) fn heads(family: Family) -> &'static [&'static str] {
     if family == Family::GptNeox { &["lm_head.weight", "embed_out.weight"] } else { &["lm_head.weight"] }
-}
-
-/// True for what older versions saved beside the weights: masks, and frequencies that follow from the configuration.
-pub fn is_buffer(name: &str) -> bool {
-    const ENDS: [&str; 6] = [
-        ".attention.bias",
-        ".attention.masked_bias",
-        ".attn.bias",
-        ".attn.masked_bias",
-        ".rotary_emb.inv_freq",
-        ".attention.rotary_emb.inv_freq",
-    ];
-    ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Names of the parts of a block in a folder: what ours are made of.
@@ -80,7 +47,7 @@ fn names(params: &CausalParams) -> Names {
             down: "mlp.dense_4h_to_h",
             last: "final_layer_norm",
             map: Form::Transposed,
-            qkv_map: [Form::ByHeads, Form::BiasByHeads],
+            qkv_map: [Form::ByHeads(heads), Form::BiasByHeads(heads)],
         },
         Family::Gpt2 => Names {
             embedding: "wte",
@@ -118,39 +85,38 @@ fn names(params: &CausalParams) -> Names {
 pub(super) fn plan(params: &CausalParams, name: &str) -> Vec<Entry> {
     let names = names(params);
     let width = params.width;
-    let mut entries = vec![table(format!("{name}.embedding"), names.embedding, [params.n_words, width])];
+    let table = |ours: String, part: &str, n_rows: usize| {
+        entry(params, ours, vec![(format!("{part}.weight"), vec![n_rows, width])], Form::Same)
+    };
+    let mut entries = vec![table(format!("{name}.embedding"), names.embedding, params.n_words)];
     if params.rotary.is_none() {
-        entries.push(table(format!("{name}.positions"), "wpe", [params.context, width]));
+        entries.push(table(format!("{name}.positions"), "wpe", params.context));
     }
     for number in 0..params.n_layers {
         let ours = |part: &str| format!("{name}.blocks.{number}.{part}");
         let theirs = |part: &str| format!("{}.{number}.{part}", names.block);
         entries.extend(norm(params, ours("before_attention"), theirs(names.before_attention)));
         let qkv: Vec<(String, usize)> = names.qkv.iter().map(|(part, n_out)| (theirs(part), *n_out)).collect();
-        entries.extend(map(ours("qkv"), &qkv, width, params.qkv_bias, names.qkv_map));
+        entries.extend(map(params, ours("qkv"), &qkv, width, params.qkv_bias, names.qkv_map));
         let forms = [names.map, Form::Same];
         let output = [(theirs(names.output), width)];
-        entries.extend(map(ours("output"), &output, params.heads().width(), params.output_bias, forms));
+        entries.extend(map(params, ours("output"), &output, params.heads().width(), params.output_bias, forms));
         entries.extend(norm(params, ours("before_perceptron"), theirs(names.before_perceptron)));
         let up: Vec<(String, usize)> = names.up.iter().map(|part| (theirs(part), params.n_hidden)).collect();
-        entries.extend(map(ours("up"), &up, width, params.perceptron_bias, forms));
+        entries.extend(map(params, ours("up"), &up, width, params.perceptron_bias, forms));
         let down = [(theirs(names.down), width)];
-        entries.extend(map(ours("down"), &down, params.n_hidden, params.perceptron_bias, forms));
+        entries.extend(map(params, ours("down"), &down, params.n_hidden, params.perceptron_bias, forms));
     }
     entries.extend(norm(params, format!("{name}.last"), names.last.to_owned()));
     entries
 }
 
-fn table(name: String, part: &str, shape: [usize; 2]) -> Entry {
-    Entry { name, parts: vec![(format!("{part}.weight"), shape.to_vec())], form: Form::Same }
+fn entry(params: &CausalParams, name: String, parts: Vec<(String, Vec<usize>)>, form: Form) -> Entry {
+    Entry { name, prefix: prefix(params.family), parts, form }
 }
 
 fn norm(params: &CausalParams, ours: String, theirs: String) -> Vec<Entry> {
-    let of = |ours: String, theirs: String| Entry {
-        name: ours,
-        parts: vec![(theirs, vec![params.width])],
-        form: Form::Same,
-    };
+    let of = |ours: String, theirs: String| entry(params, ours, vec![(theirs, vec![params.width])], Form::Same);
     let mut entries = vec![of(format!("{ours}.gain"), format!("{theirs}.weight"))];
     if params.norm == NormKind::Layer {
         entries.push(of(format!("{ours}.bias"), format!("{theirs}.bias")));
@@ -159,13 +125,20 @@ fn norm(params: &CausalParams, ours: String, theirs: String) -> Vec<Entry> {
 }
 
 /// Weight, and bias if there is one, of a map whose outputs are joined from parts.
-fn map(ours: String, parts: &[(String, usize)], n_in: usize, has_bias: bool, forms: [Form; 2]) -> Vec<Entry> {
+fn map(
+    params: &CausalParams,
+    ours: String,
+    parts: &[(String, usize)],
+    n_in: usize,
+    has_bias: bool,
+    forms: [Form; 2],
+) -> Vec<Entry> {
     let shape = |n_out: usize| if forms[0] == Form::Same { vec![n_in, n_out] } else { vec![n_out, n_in] };
     let weights = parts.iter().map(|(part, n_out)| (format!("{part}.weight"), shape(*n_out))).collect();
-    let mut entries = vec![Entry { name: format!("{ours}.weight"), parts: weights, form: forms[0] }];
+    let mut entries = vec![entry(params, format!("{ours}.weight"), weights, forms[0])];
     if has_bias {
         let biases = parts.iter().map(|(part, n_out)| (format!("{part}.bias"), vec![*n_out])).collect();
-        entries.push(Entry { name: format!("{ours}.bias"), parts: biases, form: forms[1] });
+        entries.push(entry(params, format!("{ours}.bias"), biases, forms[1]));
     }
     entries
 }
