@@ -295,7 +295,8 @@ fn a_simulated_screen_may_come_with_descriptions_that_the_fit_reads() {
     assert!(status == 0 && path.join("elsewhere/0-descriptions.csv").is_file(), "{said}");
     let (status, _, said) = run(path, &["--output", "elsewhere", "--set", "simulate.descriptions=\"drugs.csv\""]);
     assert!(status == 2 && said.contains("0-descriptions.csv"), "{said}");
-    // Without it, nothing tells of the component that no training cell has.
     let (status, _, said) = run(path, &["--output", "plain", "--set", "simulate.descriptions=false"]);
-    assert!(status == 2 && said.contains("drug B"), "{said}");
+    assert!(status == 0 && !path.join("plain/0-descriptions.csv").exists(), "{said}");
+    let known = std::fs::read_to_string(path.join("plain/2-model/descriptions.json")).unwrap_or_default();
+    assert!(!known.contains("drug B"), "{known}");
 }
