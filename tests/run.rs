@@ -268,3 +268,35 @@ fn a_section_split_chooses_what_is_held_out() {
     let (status, _, said) = run(path, &["--set", "split.seed=3"]);
     assert!(status == 0 && ran(&said).contains(&"split"), "{said}");
 }
+
+#[test]
+fn a_simulated_screen_may_come_with_descriptions_that_the_fit_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let fit = "[fit]\nmethod = \"additive-shift\"";
+    let config = CONFIG
+        .replace("[fit]\nsteps = 5\nwidth = 16\nlayers = 1\nheads = 2", fit)
+        .replace("singles = 3", "singles = 6\npairs = 4\ndescriptions = true")
+        .replace("holdout = [\"drug A + drug B\"]", "holdout = [\"drug B\"]")
+        .replace("cells = 40", "cells = 40\nallow_unseen = true")
+        + "\n[evaluate]\nallow_missing = true\n";
+    std::fs::write(path.join("run.toml"), &config).unwrap();
+    let (status, _, said) = run(path, &[]);
+    assert_eq!(status, 0, "{said}");
+    let table = std::fs::read_to_string(path.join("results/0-descriptions.csv")).unwrap();
+    assert!(table.starts_with("name,text\n") && table.lines().count() == 1 + 6, "{table}");
+    let known = std::fs::read_to_string(path.join("results/2-model/descriptions.json")).unwrap();
+    assert!(known.contains("drug B"), "{known}");
+    // The resolved settings write and read a table of their own elsewhere.
+    let resolved = std::fs::read_to_string(path.join("results/config.toml")).unwrap();
+    assert!(resolved.contains("descriptions = true") && !resolved.contains("descriptions.csv"), "{resolved}");
+    std::fs::write(path.join("run.toml"), &resolved).unwrap();
+    let (status, _, said) = run(path, &["--output", "elsewhere"]);
+    assert!(status == 0 && path.join("elsewhere/0-descriptions.csv").is_file(), "{said}");
+    let (status, _, said) = run(path, &["--output", "elsewhere", "--set", "simulate.descriptions=\"drugs.csv\""]);
+    assert!(status == 2 && said.contains("0-descriptions.csv"), "{said}");
+    let (status, _, said) = run(path, &["--output", "plain", "--set", "simulate.descriptions=false"]);
+    assert!(status == 0 && !path.join("plain/0-descriptions.csv").exists(), "{said}");
+    let known = std::fs::read_to_string(path.join("plain/2-model/descriptions.json")).unwrap_or_default();
+    assert!(!known.contains("drug B"), "{known}");
+}

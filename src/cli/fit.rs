@@ -209,7 +209,8 @@ struct CalmFlowChoices {
     /// How the language model's output becomes the next state [default: mixture].
     #[arg(long, value_enum)]
     decoder: Option<Decoder>,
-    /// How the prompt is used [default: sum with the mixture decoder, prefix with the variational one].
+    /// How the prompt is used [default: sum with the mixture decoder, both on a --language-model, prefix with the variational
+    /// one].
     #[arg(long, value_enum)]
     prompt_use: Option<PromptAs>,
     /// Attention heads, also of scgpt [default: 4].

@@ -111,6 +111,17 @@ impl Parameters {
         Ok(tensor)
     }
 
+    /// A number that is kept with the tensors and never trained.
+    ///
+    /// # Errors
+    /// Those of [`Self::tensor`].
+    pub fn constant(&mut self, name: &str, value: f32) -> Result<f64> {
+        let fixes = std::mem::replace(&mut self.fixes, true);
+        let tensor = self.tensor(name, &[1], Start::Values(vec![value]));
+        self.fixes = fixes;
+        Ok(f64::from(tensor?.to_vec1::<f32>()?[0]))
+    }
+
     /// Zeros beside the tensors, never trained and not kept.
     ///
     /// # Errors

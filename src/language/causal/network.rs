@@ -103,6 +103,14 @@ impl Causal {
         Ok(self.embedding.index_select(&Tensor::new(ids, self.embedding.device())?, 0)?)
     }
 
+    /// The root mean square of its tokens' embeddings: how large the rows are that it was made to read.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if they cannot be read.
+    pub fn embedding_size(&self) -> Result<f32> {
+        Ok(self.embedding.sqr()?.mean_all()?.sqrt()?.to_scalar()?)
+    }
+
     /// How sequences of `n_tokens` that begin at these positions are turned, and the rows with learned positions added.
     fn place(&self, x: &Tensor, starts: &[usize], n_tokens: usize) -> Result<(Tensor, Turn)> {
         let end = starts.iter().max().map_or(0, |start| start + n_tokens);
@@ -162,13 +170,27 @@ impl Causal {
     /// # Errors
     /// As [`Self::forward`].
     pub fn encode_prefixes(&self, x: &Tensor, n_tokens: usize) -> Result<Vec<Tensor>> {
+        Ok(self.run_prompts(x, n_tokens, false)?.0)
+    }
+
+    /// The same, and the hidden states of the prompts' tokens: (n_prompts · n_tokens, width).
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn read_prompts(&self, x: &Tensor, n_tokens: usize) -> Result<(Vec<Tensor>, Tensor)> {
+        let (prefixes, x) = self.run_prompts(x, n_tokens, true)?;
+        Ok((prefixes, self.last.forward(&x)?))
+    }
+
+    /// Keys and values, and what comes out of the last block, or of the one before where nobody asks for it.
+    fn run_prompts(&self, x: &Tensor, n_tokens: usize, to_the_end: bool) -> Result<(Vec<Tensor>, Tensor)> {
         let n_prompts = x.dim(0)? / n_tokens;
         let (mut x, turn) = self.place(x, &vec![0; n_prompts], n_tokens)?;
         let (arrangement, n_kept) = (self.causal(n_tokens), 2 * self.params.heads().width());
         let mut prefixes = Vec::with_capacity(self.blocks.len());
         for (number, block) in self.blocks.iter().enumerate() {
-            // Only the keys and values of the last block are looked at, so its own output is not needed.
-            let is_last = number + 1 == self.blocks.len();
+            // Where only the keys and values of the last block are looked at, its own output is not needed.
+            let is_last = !to_the_end && number + 1 == self.blocks.len();
             let packed = match x.device().is_cpu() {
                 true => segments::run_prefix(block, &x, &turn, &arrangement, is_last, self.recomputes)?,
                 false => block.run_prefix(&x, &turn, &arrangement, is_last)?,
@@ -179,7 +201,7 @@ impl Causal {
                 x = packed.narrow(1, 0, n_left)?.contiguous()?;
             }
         }
-        Ok(prefixes)
+        Ok((prefixes, x))
     }
 
     /// Runs the next tokens of every sequence on top of the past.

@@ -76,6 +76,21 @@ fn arrangement(model: &Causal) -> Arrangement {
     }
 }
 
+#[test]
+fn hidden_states_of_prompts_are_those_of_plain_sequences() {
+    for params in families() {
+        let model =
+            Causal::new(&mut Parameters::draw(1, 0, &Device::Cpu), "language", params, Tuning::Full, false).unwrap();
+        let x = Tensor::from_vec(numbers(6 * params.width, 0.3), (6, params.width), &Device::Cpu).unwrap();
+        let (prefixes, hidden) = model.read_prompts(&x, 3).unwrap();
+        let plain = model.forward(&x, None, &model.causal(3), None).unwrap();
+        assert_eq!(values(&hidden).unwrap(), values(&plain).unwrap(), "{:?}", params.family);
+        for (prefix, alone) in prefixes.iter().zip(model.encode_prefixes(&x, 3).unwrap()) {
+            assert_eq!(values(prefix).unwrap(), values(&alone).unwrap(), "{:?}", params.family);
+        }
+    }
+}
+
 /// Two prompts as prefixes, and three sequences of four tokens behind them.
 fn hidden(model: &Causal, prompts: &Tensor, x: &Tensor) -> Tensor {
     let prefixes = model.encode_prefixes(prompts, 3).unwrap();

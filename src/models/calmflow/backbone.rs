@@ -60,10 +60,29 @@ impl Backbone {
         }
     }
 
-    pub(super) fn encode_prefixes(&self, x: &Tensor, n_tokens: usize) -> Result<Vec<Tensor>> {
+    /// The keys and values of prompts, and, where they are wanted, the hidden states of their tokens as a language model from
+    /// outside has them: (n_prompts · n_tokens, width).
+    pub(super) fn read_prompts(
+        &self,
+        x: &Tensor,
+        n_tokens: usize,
+        wants_hidden: bool,
+    ) -> Result<(Vec<Tensor>, Option<Tensor>)> {
+        Ok(match self {
+            Self::Own(own) => (own.encode_prefixes(x, n_tokens)?, None),
+            Self::Language(model) if wants_hidden => {
+                let (prefixes, hidden) = model.read_prompts(x, n_tokens)?;
+                (prefixes, Some(hidden))
+            }
+            Self::Language(model) => (model.encode_prefixes(x, n_tokens)?, None),
+        })
+    }
+
+    /// The size of the tokens that a language model from outside reads; none for the own transformer, which learns it.
+    pub(super) fn token_size(&self) -> Result<Option<f32>> {
         match self {
-            Self::Own(own) => own.encode_prefixes(x, n_tokens),
-            Self::Language(model) => model.encode_prefixes(x, n_tokens),
+            Self::Own(_) => Ok(None),
+            Self::Language(model) => model.embedding_size().map(Some),
         }
     }
 

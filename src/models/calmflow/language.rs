@@ -11,10 +11,15 @@ use crate::language::causal::tuning::Tuning;
 use crate::language::causal::{CausalParams, NAME};
 use crate::training::optimizer::Slot;
 
-/// How much slower than all else its own weights learn, and do not decay: they hold what was learned before.
-const PRETRAINED_RATE: f64 = 0.05;
-/// The same where they are drawn at random, and for what is trained beside fixed weights: 5e-4 at the usual learning rate.
-const RATE: f64 = 0.25;
+/// The width of the own transformer, which learns at the full rate. Of maps that read wider rows every step moves the outputs
+/// further, in proportion to the width (Yang et al. 2021, arXiv 2203.03466), so that their rate falls with it.
+const WIDTH: f64 = 64.0;
+/// How much slower pretrained weights learn beyond that, and do not decay: they hold what was learned before.
+const PRETRAINED_RATE: f64 = 0.25;
+/// The rate of what is trained beside fixed weights: 5e-4 at the usual learning rate.
+const BESIDE_RATE: f64 = 0.25;
+/// What else reads rows of the model's width.
+const READERS: [&str; 5] = ["to_shift", "mixture.output", "mixture.to_centre", "variational", "encoder.second"];
 
 /// Which one, and how it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -46,13 +51,23 @@ impl LanguageParams {
         self.tuning.check()
     }
 
-    /// Sets how fast its tensors learn; names begin with the number of the member.
+    /// Sets how fast its tensors learn, and those that read what it makes; names begin with the number of the member.
     pub(super) fn set_rates(&self, slots: &mut [Slot]) {
-        let own = |slot: &&mut Slot| slot.name.split_once('.').is_some_and(|(_, name)| name.starts_with(NAME));
-        for slot in slots.iter_mut().filter(own) {
-            let is_kept = self.tuning == Tuning::Full && !self.is_random;
-            slot.rate = if is_kept { PRETRAINED_RATE } else { RATE };
-            slot.decay = if is_kept { 0.0 } else { slot.decay };
+        let by_width = (WIDTH / self.network.width as f64).min(1.0);
+        for slot in slots {
+            let Some((_, name)) = slot.name.split_once('.') else { continue };
+            if name.starts_with(NAME) {
+                slot.rate = match self.tuning {
+                    Tuning::Full if self.is_random => by_width,
+                    Tuning::Full => PRETRAINED_RATE * by_width,
+                    Tuning::Adapters { .. } | Tuning::Lora { .. } => BESIDE_RATE,
+                };
+                if self.tuning == Tuning::Full && !self.is_random {
+                    slot.decay = 0.0;
+                }
+            } else if name.ends_with(".weight") && READERS.iter().any(|reader| name.starts_with(reader)) {
+                slot.rate *= by_width;
+            }
         }
     }
 }

@@ -13,7 +13,10 @@ use crate::language::kernels::values;
 use crate::language::parameters::Parameters;
 use crate::models::fitted_flow::FittedFlow;
 use crate::models::method::{Draws, Fitting};
+use crate::models::prompts::Prompts;
+use crate::models::reader::Told;
 use crate::models::trial::{self, condition};
+use crate::training::optimizer::Slot;
 
 /// A tokenizer whose alphabet is all bytes.
 fn tokenizer() -> Tokenizer {
@@ -30,7 +33,7 @@ fn params(family: CausalParams, tuning: Tuning, decoder: DecoderKind) -> CalmFlo
     let language = LanguageParams { network: network(family), tuning, is_random: false, recomputes: false };
     let own = CalmFlowParams::of(decoder);
     CalmFlowParams {
-        prompt_use: PromptUse::Prefix,
+        prompt_use: PromptUse::Both,
         n_members: 1,
         n_steps: 3,
         n_spatial: 2,
@@ -62,7 +65,9 @@ fn objective(params: CalmFlowParams) -> CalmFlowObjective {
 fn every_trainable_tensor_has_the_gradient_of_finite_differences() {
     let [neox, llama, gpt2, _] = families();
     let evidence = CalmFlowParams { evidence: true, ..params(gpt2, Tuning::Full, DecoderKind::Mixture) };
+    let of_tokens = CalmFlowParams { prompt_use: PromptUse::Prefix, inputs: false, ..evidence };
     for params in [
+        of_tokens,
         params(neox, Tuning::Full, DecoderKind::Mixture),
         params(llama, Tuning::Lora { rank: 2 }, DecoderKind::Variational),
         params(neox, Tuning::Adapters { width: 4 }, DecoderKind::Mixture),
@@ -131,6 +136,53 @@ fn what_is_fixed_stays_and_is_kept_with_the_model() {
     let generate = |model: &CalmFlow| model.generate(&condition("A+B"), 9, Draws::default(), 1).unwrap();
     assert_eq!(generate(&model), generate(&again));
     assert!(generate(&model).iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn states_and_evidence_are_as_large_as_tokens_and_prompts_move_every_block_and_the_means() {
+    let [.., qwen2] = families();
+    let params = CalmFlowParams { evidence: true, inputs: false, ..params(qwen2, Tuning::Full, DecoderKind::Mixture) };
+    let start = start(&params);
+    let size =
+        start.tensors[&format!("{NAME}.embedding")].sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+    let objective = objective(params);
+    let kept = values(&objective.to_model().unwrap().tensors()["0.state_size"]).unwrap()[0];
+    assert!((kept - size.sqrt()).abs() < 1e-6, "{kept} {size}");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let minibatch = objective.draw_minibatch(&mut rng).unwrap();
+    let (prompts, _) = objective.pack(&minibatch, &mut rng).unwrap();
+    let (reader, network) = (objective.to_model().unwrap().reader().clone(), objective.network());
+    let vectors = |told: &[&Told]| {
+        let prompts = Prompts::new(told, reader.tokenizer.n_tokens(), vec![0]).unwrap();
+        let conditioning = network.read_prompts(&prompts).unwrap();
+        assert!(conditioning.centre.is_some());
+        conditioning.shift.unwrap().vectors.to_vec2::<f32>().unwrap()
+    };
+    // What stands beside a prompt in a minibatch, longer or of more evidence, does not matter; nothing is told of none.
+    let together = network.read_prompts(&prompts).unwrap().shift.unwrap().vectors.to_vec2::<f32>().unwrap();
+    for (told, together) in minibatch.told.iter().zip(&together) {
+        let alone = vectors(&[*told]);
+        assert!(alone[0].iter().zip(together).all(|(a, b)| (a - b).abs() < 1e-5), "{alone:?} {together:?}");
+    }
+    assert!(together.iter().any(|vector| vector != &together[0]));
+    assert!(vectors(&[&reader.nothing()])[0].iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn wide_and_pretrained_weights_learn_slower() {
+    let [neox, ..] = families();
+    let rates = |width: usize, is_random: bool, tuning: Tuning| {
+        let language = LanguageParams { network: CausalParams { width, ..neox }, tuning, is_random, recomputes: false };
+        let variable = candle_core::Var::from_tensor(&Tensor::new(&[0.0_f32], &Device::Cpu).unwrap()).unwrap();
+        let names = ["0.language.last.gain", "0.to_shift.weight", "0.to_shift.bias", "1.encoder.weight"];
+        let mut slots = names.map(|name| Slot::new(name, &variable, 1.0, 1.0));
+        language.set_rates(&mut slots);
+        (slots.each_ref().map(|slot| slot.rate), slots[0].decay)
+    };
+    assert_eq!(rates(64, true, Tuning::Full), ([1.0, 1.0, 1.0, 1.0], 1.0));
+    assert_eq!(rates(256, true, Tuning::Full), ([0.25, 0.25, 1.0, 1.0], 1.0));
+    assert_eq!(rates(256, false, Tuning::Full), ([0.0625, 0.25, 1.0, 1.0], 0.0));
+    assert_eq!(rates(256, false, Tuning::Lora { rank: 2 }), ([0.25, 0.25, 1.0, 1.0], 1.0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod params;
 mod language;
 mod backbone;
 mod trajectories;
+mod pooled;
 mod network;
 mod mixture;
 mod mixture_kernel;

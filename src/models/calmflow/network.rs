@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::backbone::Backbone;
 use super::mixture::Mixture;
 use super::params::{CalmFlowParams, DecoderKind};
+use super::pooled::sum_tokens;
 use super::variational::Variational;
 use crate::Result;
 use crate::language::kernels::attention::Arrangement;
@@ -47,6 +48,8 @@ pub(super) struct Network {
     evidence: Option<Linear>,
     to_shift: Option<Linear>,
     backbone: Backbone,
+    /// What multiplies embedded states and evidence, where a language model from outside reads them.
+    state_size: Option<f64>,
     pub(super) decoder: Decoder,
     mask: Arc<Mask>,
 }
@@ -62,9 +65,9 @@ pub(super) struct Conditioning {
 impl Network {
     pub(super) fn new(parameters: &mut Parameters, params: CalmFlowParams, sizes: Sizes) -> Result<Self> {
         let width = params.transformer.width;
-        let (prefix, sum) = (params.prompt_use.has_prefix(), params.prompt_use.has_sum());
         // A language model from outside has embeddings and positions of its own.
-        let prefix = prefix && params.language.is_none();
+        let (is_own, has_sum) = (params.language.is_none(), params.prompt_use.has_sum());
+        let (prefix, sum) = (is_own && params.prompt_use.has_prefix(), is_own && has_sum);
         let encoder_deviation = 0.7 / (sizes.n_dims as f32).sqrt();
         let encoder = match params.decoder {
             DecoderKind::Mixture => Encoder::Affine(Linear::new(
@@ -99,11 +102,12 @@ impl Network {
             .n_evidence
             .map(|n| Linear::new(parameters, "evidence", n, width, 0.7 / (n as f32).sqrt()))
             .transpose()?;
-        let to_shift = conditions
-            .reads()
+        let to_shift = (has_sum || conditions.reads())
             .then(|| Linear::new(parameters, "to_shift", width, width, 0.7 / (width as f32).sqrt()))
             .transpose()?;
         let backbone = Backbone::new(parameters, &params)?;
+        // Among rows much larger than the tokens it knows, what its blocks add would be lost.
+        let state_size = backbone.token_size()?.map(|size| parameters.constant("state_size", size)).transpose()?;
         let decoder = match params.decoder {
             DecoderKind::Mixture => {
                 Decoder::Mixture(Mixture::new(parameters, &params, sizes.n_dims, to_shift.is_some())?)
@@ -123,6 +127,7 @@ impl Network {
             evidence,
             to_shift,
             backbone,
+            state_size,
             decoder,
             mask,
         })
@@ -154,7 +159,7 @@ impl Network {
             _ => own,
         };
         let evidence = match (&self.evidence, &prompts.evidence) {
-            (Some(map), Some(rows)) => map.forward(&rows.to_device(map.weight.device())?)?,
+            (Some(map), Some(rows)) => self.sized(map.forward(&rows.to_device(map.weight.device())?)?)?,
             _ => return Ok(words),
         };
         let n_evidence = evidence.dim(0)?;
@@ -178,15 +183,41 @@ impl Network {
         Ok(Some(rows.index_select(&order, 0)?))
     }
 
+    /// As large as the tokens that the backbone knows.
+    fn sized(&self, rows: Tensor) -> Result<Tensor> {
+        Ok(match self.state_size {
+            Some(size) => (rows * size)?,
+            None => rows,
+        })
+    }
+
     pub(super) fn read_prompts(&self, prompts: &Prompts) -> Result<Conditioning> {
-        let prefixes = match self.prefix_tokens(prompts)? {
+        let pools = self.backbone.has_words() && self.params.prompt_use.has_sum();
+        let (prefixes, hidden) = match self.prefix_tokens(prompts)? {
             Some(rows) => {
                 let n_tokens = rows.dim(0)? / prompts.n_prompts;
-                Some(self.backbone.encode_prefixes(&rows, n_tokens)?)
+                let (prefixes, hidden) = self.backbone.read_prompts(&rows, n_tokens, pools)?;
+                (Some(prefixes), hidden)
+            }
+            None => (None, None),
+        };
+        let pooled = match hidden {
+            Some(hidden) => {
+                let n_words = prompts.lengths.iter().map(|&length| self.n_words(length));
+                let spans: Vec<_> = prompts.n_evidence.iter().copied().zip(n_words).collect();
+                Some(sum_tokens(&hidden, &spans)?)
+            }
+            // No prompt has a token: all are hidden from the network.
+            None if pools => {
+                let shape = (prompts.n_prompts, self.params.transformer.width);
+                Some(Tensor::zeros(shape, candle_core::DType::F32, self.time.device())?)
             }
             None => None,
         };
-        let meaning = self.conditions.read(prompts)?;
+        let meaning = match (pooled, self.conditions.read(prompts)?) {
+            (Some(pooled), Some(told)) => Some((pooled + told)?),
+            (pooled, told) => pooled.or(told),
+        };
         let (mut shift, mut centre) = (None, None);
         if let (Some(map), Some(meaning)) = (&self.to_shift, &meaning) {
             shift = Some(Shift { vectors: map.forward(meaning)?, of_sequence: prompts.of_sequence.clone() });
@@ -222,7 +253,7 @@ impl Network {
         let places = self.time.narrow(0, first_step, n_steps)?.broadcast_add(&self.space)?;
         let places = places.broadcast_as((n_steps, params.n_trajectories, params.n_spatial, width))?;
         let rows = embedded.reshape(((), per_sequence * width))?;
-        Ok(add_bias(&rows, &places.flatten_all()?.contiguous()?)?.reshape(((), width))?)
+        self.sized(add_bias(&rows, &places.flatten_all()?.contiguous()?)?.reshape(((), width))?)
     }
 
     /// Runs whole sequences: (n_states, n_dims) → (n_states, n_spatial · width).

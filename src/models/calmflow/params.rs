@@ -31,7 +31,8 @@ pub enum DecoderKind {
 pub enum PromptUse {
     /// As tokens before the flow's tokens (He et al. 2024).
     Prefix,
-    /// As the sum of its words' embeddings, added in every block: free of order, and new combinations add up.
+    /// As the sum of its words' embeddings, added in every block: free of order, and new combinations add up. With a language
+    /// model from outside, of its tokens' hidden states.
     Sum,
     /// Both.
     Both,
@@ -193,8 +194,9 @@ impl CalmFlowParams {
             None => self.transformer.check()?,
             Some(language) => language.check()?,
         }
-        if self.language.is_some() && self.prompt_use.has_sum() {
-            return refuse("prompt-use", "sum", "a language model from outside reads prompts as tokens: use prefix");
+        if self.language.is_some() && !self.prompt_use.has_prefix() {
+            let reason = "a language model from outside reads prompts as tokens: use prefix or both";
+            return refuse("prompt-use", "sum", reason);
         }
         for (name, value) in [
             ("members", self.n_members),

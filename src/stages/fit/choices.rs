@@ -143,8 +143,14 @@ impl FitParams {
     fn calmflow(&self) -> CalmFlowParams {
         let own = CalmFlowParams::of(self.decoder.unwrap_or(DecoderKind::Mixture));
         let own = match self.language_model {
-            // Its prompts are read as text, and one network is large enough.
-            Some(_) => CalmFlowParams { prompt_use: PromptUse::Prefix, n_members: 1, ..own },
+            // Its prompts are read as text, in the published form as tokens only, and one network is large enough.
+            Some(_) => {
+                let prompt_use = match own.decoder {
+                    DecoderKind::Mixture => PromptUse::Both,
+                    DecoderKind::Variational => PromptUse::Prefix,
+                };
+                CalmFlowParams { prompt_use, n_members: 1, ..own }
+            }
             None => own,
         };
         let coupling = self.coupling.unwrap_or(own.coupling);

@@ -68,8 +68,11 @@ fn run_benchmark(
     let (simulated, own) = plan_benchmark(config, layout, params.threads, &params.program, params.force)?;
     let [of_preprocess, of_benchmark] = DECIDED_OF_BENCHMARK;
     let mut sections: Vec<_> = simulated.iter().map(|step| (step.name, step.settings.clone())).collect();
+    // A table that the screen comes with is written anew elsewhere.
+    let is_own = own.descriptions.as_ref() == Some(&layout.descriptions);
+    let of_benchmark: Vec<&str> = of_benchmark.iter().copied().chain(is_own.then_some("descriptions")).collect();
     sections.push(("preprocess", settings(&own.preprocess, of_preprocess)?));
-    sections.push(("benchmark", settings(&own, of_benchmark)?));
+    sections.push(("benchmark", settings(&own, &of_benchmark)?));
     keep(config, &sections)?;
     run_steps(simulated.as_slice(), params.force, config, watcher)?;
     let outcome = benchmark(&own, &|message| watcher.say(message)).context("stage `benchmark`")?;

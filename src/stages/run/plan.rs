@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::Config;
 use super::sections::read;
 use crate::Result;
 use crate::error::refuse;
 use crate::io::checkpoint;
+use crate::models::registry::Has;
 use crate::preprocess::labels::LabelColumns;
 use crate::stages::benchmark::BenchmarkParams;
 use crate::stages::evaluate::{EvaluateParams, evaluate};
@@ -44,6 +47,8 @@ pub const PATH_KEYS: [(&str, &str); 10] = [
 pub struct Layout {
     /// The simulated screen.
     pub screen: PathBuf,
+    /// What its components are, in words.
+    pub descriptions: PathBuf,
     /// What is held out of it.
     pub split: PathBuf,
     /// The prepared screen.
@@ -65,6 +70,7 @@ impl Layout {
     pub fn new(output: &Path) -> Self {
         Self {
             screen: output.join("0-screen.h5ad"),
+            descriptions: output.join("0-descriptions.csv"),
             split: output.join("0-split.csv"),
             prepared: output.join("1-prepared.h5ad"),
             model: output.join("2-model"),
@@ -76,19 +82,43 @@ impl Layout {
     }
 }
 
-/// The screen, and the step that simulates it if no file is given.
-fn simulated(config: &Config, layout: &Layout) -> Result<(PathBuf, Option<Step>)> {
+/// The screen that a run begins with.
+struct Screen {
+    path: PathBuf,
+    /// What its components are, in words, where the step writes a table of it.
+    descriptions: Option<PathBuf>,
+    /// Simulates it; none if a file is given.
+    step: Option<Step>,
+}
+
+/// The screen, and the step that simulates it if no file is given. Of descriptions the section says whether there shall be any,
+/// true or false; where the table lies follows from the layout.
+fn simulated(config: &Config, layout: &Layout) -> Result<Screen> {
     if let Some(input) = &config.input {
-        return Ok((input.clone(), None));
+        return Ok(Screen { path: input.clone(), descriptions: None, step: None });
     }
     let decided = ["output", "descriptions", "force"];
-    let mut params: SimulateParams = read("simulate", &config.section("simulate"), &decided)?;
+    let mut section = config.section("simulate");
+    let is_described = match section.remove("descriptions") {
+        None => false,
+        Some(Value::Bool(is_described)) => is_described,
+        Some(other) => {
+            let reason = "say true or false; the table is `0-descriptions.csv` in the folder of results";
+            return refuse("simulate.descriptions", other, reason);
+        }
+    };
+    let mut params: SimulateParams = read("simulate", &section, &decided)?;
     (params.output, params.force) = (layout.screen.clone(), true);
+    params.descriptions = is_described.then(|| layout.descriptions.clone());
     params.check()?;
-    let step = Step::new("simulate", params, &decided, vec![], &layout.screen, |params, watcher, _| {
+    let descriptions = params.descriptions.clone();
+    let mut step = Step::new("simulate", params, &decided, vec![], &layout.screen, |params, watcher, _| {
         simulate(params, &|message| watcher.say(message)).map(drop)
     })?;
-    Ok((layout.screen.clone(), Some(step)))
+    if let (true, Value::Object(settings)) = (is_described, &mut step.settings) {
+        settings.insert("descriptions".into(), true.into());
+    }
+    Ok(Screen { path: layout.screen.clone(), descriptions, step: Some(step) })
 }
 
 /// The step that writes the table of a section `[split]`, which the preparation then reads; none without such a section.
@@ -165,16 +195,17 @@ pub fn plan_benchmark(
         let reason = "a benchmark has splits of its own: write folds or splits into [benchmark]";
         return refuse("[benchmark]", "beside [split]", reason);
     }
-    let (screen, simulated) = simulated(config, layout)?;
+    let screen = simulated(config, layout)?;
     let [of_preprocess, of_benchmark] = DECIDED_OF_BENCHMARK;
     let mut preprocess: PreprocessParams = read("preprocess", &config.section("preprocess"), of_preprocess)?;
-    preprocess.input = screen;
+    preprocess.input = screen.path;
     let mut params: BenchmarkParams = read("benchmark", &config.section("benchmark"), of_benchmark)?;
+    params.descriptions = params.descriptions.or(screen.descriptions);
     params.threads = (threads / params.jobs.max(1)).max(1);
     (params.preprocess, params.output) = (preprocess, layout.benchmark.clone());
     (params.program, params.force) = (program.to_owned(), force);
     params.check()?;
-    Ok((simulated, params))
+    Ok((screen.step, params))
 }
 
 /// The steps of the configuration, and whether scores may be missing.
@@ -182,8 +213,8 @@ pub fn plan_benchmark(
 /// # Errors
 /// Those of reading the sections, and of the parameters' own checks.
 pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
-    let (screen, simulated) = simulated(config, layout)?;
-    let mut steps: Vec<Step> = simulated.into_iter().collect();
+    let Screen { path: screen, descriptions, step } = simulated(config, layout)?;
+    let mut steps: Vec<Step> = step.into_iter().collect();
 
     let decided = ["input", "output", "force"];
     let mut params: PreprocessParams = read("preprocess", &config.section("preprocess"), &decided)?;
@@ -202,13 +233,17 @@ pub fn plan(config: &Config, layout: &Layout) -> Result<(Vec<Step>, bool)> {
     let decided = ["input", "output", "force", "resume"];
     let mut params: FitParams = read("fit", &config.section("fit"), &decided)?;
     (params.input, params.output, params.force) = (layout.prepared.clone(), layout.model.clone(), true);
+    // The table of the step before is no choice of the fit either.
+    let takes = descriptions.filter(|_| params.descriptions.is_none() && params.method.has(Has::Descriptions));
+    let kept = if takes.is_some() { &["input", "output", "force", "resume", "descriptions"][..] } else { &decided };
+    params.descriptions = takes.or(params.descriptions);
     params.check()?;
     let mut inputs = vec![("prepared screen", layout.prepared.clone())];
     inputs.extend(params.pretrained.clone().map(|path| ("pretrained", path)));
     inputs.extend(params.language_model.clone().map(|path| ("language model", path)));
     inputs.extend(params.text_encoder.clone().map(|path| ("text encoder", path)));
     inputs.extend(params.descriptions.clone().map(|path| ("descriptions", path)));
-    steps.push(Step::new("fit", params, &decided, inputs, &layout.model, |params, watcher, begun| {
+    steps.push(Step::new("fit", params, kept, inputs, &layout.model, |params, watcher, begun| {
         let resume = begun && checkpoint::path_of(&params.output).exists();
         fit(&FitParams { resume, ..params.clone() }, watcher)
     })?);
