@@ -5,7 +5,8 @@ needs: torch, transformers, tokenizers
 
 The tables come from `scflow simulate --descriptions` with seeds that no experiment uses. From them the corpus is made: each
 drug under a new random name, described in several wordings; which of two drugs act alike, which against each other, on which
-pathway. What a pathway does to genes stands nowhere in it. Half of a drug's words are drawn from a list of their likes, so
+pathway; and what cells of a type are, since a model that never read of B and T cells hardly tells them apart. What a pathway
+does to genes stands nowhere in it. Half of a drug's words are drawn from a list of their likes, so
 that the model meets words that mean the same in the same places. The last tenth of the sentences is held out to tell the loss.
 Without steps (0), the model is written as it was drawn.
 """
@@ -19,12 +20,22 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-LENGTH, BATCH, N_SENTENCES = 96, 64, 30000
+LENGTH, BATCH, N_SENTENCES = 112, 64, 30000
 LIKE = {
     "activates": ["stimulates", "turns on", "raises"], "inhibits": ["blocks", "turns off", "lowers"],
     "strongly": ["heavily", "with great force"], "clearly": ["visibly"], "mildly": ["slightly", "a little"],
 }
-PROMPTS = ["Generate a cell of {kind} perturbed with {drugs}", "{kind} cells after {drugs}", "{drugs}"]
+CELLS = {
+    "B cell": ("CD19", "makes antibodies"), "T cell": ("CD3E", "knows antigens that other cells show"),
+    "NK cell": ("NKG7", "kills infected cells"), "monocyte": ("CD14", "becomes a macrophage"),
+    "plasma cell": ("SDC1", "secretes antibodies"), "neutrophil": ("CSF3R", "comes first where bacteria are"),
+    "mast cell": ("KIT", "releases histamine"), "fibroblast": ("COL1A1", "makes collagen"),
+    "endothelial cell": ("PECAM1", "lines vessels"), "epithelial cell": ("EPCAM", "lines organs"),
+}
+PROMPTS = [
+    "Generate a cell with cell_type {kind} perturbed with {drugs}", "Generate a {kind} perturbed with {drugs}", "{kind}, after {drugs}",
+    "{drugs}",
+]
 
 
 def drugs_of(paths):
@@ -46,20 +57,25 @@ def sentence(texts, rng):
     name = lambda: f"{rng.choice(['drug', 'compound', 'GENE', 'agent'])} {''.join(rng.choices('ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789', k=rng.randint(1, 4)))}"
     facts = lambda text: re.match(r"(.+?) (activator|inhibitor);", text).groups()
     (a, one), (b, two) = [(rng.choice(texts), name()) for _ in range(2)]
-    kind = f"kind {rng.randint(1, 9)}"
+    kind = rng.choice(list(CELLS))
+    marker, work = CELLS[kind]
     (pathway, does), (other, also) = facts(a), facts(b)
-    style = rng.randint(0, 4)
+    style = rng.randint(0, 5)
     if style == 0:
         return f"{one} is {reworded(a, rng)}."
     if style == 1:
         drugs = " + ".join(f"{drug} ({text})" for drug, text in [(one, a), (two, b)][: rng.randint(1, 2)])
-        return rng.choice(PROMPTS).format(kind=kind, drugs=drugs) + "."
+        question = rng.choice(["", f" Q: which marker has this cell, and what does it do? A: {marker}; it {work}."])
+        prompt = rng.choice(PROMPTS[:-1] if question else PROMPTS)
+        return prompt.format(kind=kind, drugs=drugs) + "." + question
     if style == 2:
         relation = ("act alike" if does == also else "act against each other") if pathway == other else "act apart"
         return f"{one} ({a}) and {two} ({b}) {relation}."
     if style == 3:
         opposite = "inhibitor" if does == "activator" else "activator"
         return f"{one} is {reworded(a, rng)}. Its opposite is a {pathway} {opposite}."
+    if style == 4:
+        return f"A {kind} has the marker {marker} and {work}."
     return f"Q: on which pathway does {one} ({reworded(a, rng)}) act, and how? A: {pathway}, {does}."
 
 

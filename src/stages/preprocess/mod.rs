@@ -3,6 +3,7 @@
 
 mod names;
 mod params;
+mod columns;
 mod kept;
 mod laps;
 mod slots;
