@@ -174,6 +174,11 @@ impl Error {
         Self::Backend { what: what.into(), source: source.into() }
     }
 
+    /// The message without its hint in one line, for tables and pages.
+    pub fn line(&self) -> String {
+        self.to_string().replace('\n', "; ")
+    }
+
     /// Tells how to go on, where there is something to tell.
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -260,6 +265,19 @@ fn list(names: &[String], most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_likest_names_come_first_and_a_message_fits_in_one_line() {
+        let near = nearest("drug B", ["aspirin", "drug A", "drug BB", "DMSO"]);
+        assert_eq!((near.len(), near[0].as_str(), near[1].as_str()), (3, "drug BB", "drug A"));
+        let error = Error::UnknownName {
+            what: "component".into(),
+            name: "drug B".into(),
+            place: "the model".into(),
+            nearest: near[..2].to_vec(),
+        };
+        assert_eq!(error.line(), "component `drug B` is unknown to the model; nearest names: `drug BB`, `drug A`");
+    }
 
     #[test]
     fn a_full_disk_is_for_the_user_to_put_right_and_a_failing_one_is_not() {

@@ -120,7 +120,7 @@ impl Comparison<'_> {
         let [some, others] = self.drawn(offer, self.sizes.tested.min(MOST_IN_GENES), 7);
         let (real, generated) = (self.real.expression.points(&some), offer.expression.points(&others));
         let both = energy_and_mmd2(real.view(), generated.view(), self.gamma_genes.as_ref().ok().copied());
-        let told = both.map_err(|error| error.to_string());
+        let told = both.map_err(|error| error.line());
         outcome.keep_if("edist_l2_genes", &told, |[energy, _]| Ok(*energy));
         let kernel = self.gamma_genes.clone().and(told);
         outcome.keep_if("mmd2_rbf_median_genes", &kernel, |[_, kernel]| Ok(*kernel));
@@ -165,7 +165,7 @@ impl Comparison<'_> {
         let control = self.references.control.as_ref().map_err(Clone::clone);
         let test = control.and_then(|control| {
             let test = Differential::between(&offer.expression.columns(&rows), &control.columns);
-            test.map_err(|error| error.to_string())
+            test.map_err(|error| error.line())
         });
         let tests = self.differential.as_ref().map_err(Clone::clone).and_then(|real| Ok((real, test?)));
         for (name, k) in [("overlap_at_N", None), ("overlap_at_50", Some(50)), ("overlap_at_100", Some(100))] {
@@ -206,7 +206,7 @@ impl Comparison<'_> {
     }
 
     fn clusters(&self, offer: &Offer, outcome: &mut Outcome) {
-        let told = |error: crate::Error| error.to_string();
+        let told = |error: crate::Error| error.line();
         let count = |labels: &[usize], n: usize| labels::histogram(labels, n);
         let answers = self.classifier.predict(offer.points.view()).map_err(told);
         let leiden =

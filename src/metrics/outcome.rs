@@ -24,7 +24,7 @@ impl Outcome {
         match value {
             Ok(value) if value.is_finite() => drop(self.values.insert(metric.into(), value)),
             Ok(value) => drop(self.missing.insert(metric.into(), format!("the value is {value}"))),
-            Err(error) => drop(self.missing.insert(metric.into(), error.to_string())),
+            Err(error) => drop(self.missing.insert(metric.into(), error.line())),
         }
     }
 

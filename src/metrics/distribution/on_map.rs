@@ -18,7 +18,7 @@ pub const N_NEIGHBORS: usize = 15;
 pub fn of_training_cells(training: ArrayView2<f32>, seed: u64) -> Found<Umap> {
     let chosen = choose(training.nrows(), MOST_CELLS, seed ^ 15);
     let params = UmapParams { seed, ..UmapParams::default() };
-    Umap::fit(training.select(Axis(0), &chosen), N_NEIGHBORS, params).map_err(|error| error.to_string())
+    Umap::fit(training.select(Axis(0), &chosen), N_NEIGHBORS, params).map_err(|error| error.line())
 }
 
 /// Real cells of a condition on the map. They find their places like generated cells, so that equal cells have equal places.
@@ -38,13 +38,13 @@ impl<'a> OnMap<'a> {
             let gamma = gamma.map_or_else(|| mmd::gamma_median(real.view()), Ok)?;
             Ok(Self { umap, real, gamma })
         });
-        placed.map_err(|error| error.to_string())
+        placed.map_err(|error| error.line())
     }
 
     /// Holds generated cells, (n_cells, n_components), against the real ones.
     pub fn score(found: &Found<Self>, generated: ArrayView2<f32>, outcome: &mut Outcome) {
         let both = found.as_ref().map_err(Clone::clone).and_then(|on_map| {
-            let generated = on_map.umap.transform(generated).map_err(|error| error.to_string())?;
+            let generated = on_map.umap.transform(generated).map_err(|error| error.line())?;
             Ok((on_map, generated))
         });
         outcome.keep_if("edist_l2_umap", &both, |(here, places)| energy::energy(here.real.view(), places.view()));

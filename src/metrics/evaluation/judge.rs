@@ -103,7 +103,7 @@ impl Bench<'_> {
                 });
                 (row, profile)
             }
-            Err(error) => (ScoreRow { missing: everything(&error.to_string()), ..row(method, 0) }, None),
+            Err(error) => (ScoreRow { missing: everything(&error.line()), ..row(method, 0) }, None),
         };
         offers.into_iter().map(score).collect()
     }
@@ -119,12 +119,12 @@ impl Bench<'_> {
         let real = self.real_offer(rows);
         let references = &self.references[&condition.covariates];
         let some = |n: usize, salt: u64| choose(rows.len(), n, seed ^ salt);
-        let width = |points: ndarray::ArrayView2<f32>| mmd::gamma_median(points).map_err(|error| error.to_string());
+        let width = |points: ndarray::ArrayView2<f32>| mmd::gamma_median(points).map_err(|error| error.line());
         let in_genes = || width(real.expression.points(&some(sizes.tested.min(MOST_IN_GENES), 7)).view());
         let control = references.control.as_ref().map_err(Clone::clone);
         let differential = control.and_then(|control| {
             let test = Differential::between(&real.expression.columns(&some(sizes.tested, 5)), &control.columns);
-            test.map_err(|error| error.to_string())
+            test.map_err(|error| error.line())
         });
         Comparison {
             gamma: whole.map_or_else(|| width(real.points.view()), |whole| whole.gamma.clone()),

@@ -143,7 +143,7 @@ const METHODS: [&str; 5] = ["model", "control_mean", "perturbed_mean", "additive
 
 /// What changes are measured from, for the covariates of the condition.
 fn refer(truth: &Prepared, baselines: &Baselines, condition: &Condition) -> References {
-    let means: Found<Vec<f64>> = baselines.control_means(condition).map_err(|error| error.to_string());
+    let means: Found<Vec<f64>> = baselines.control_means(condition).map_err(|error| error.line());
     let control = means.map(|means| Control {
         most_expressed: most_expressed(&means, MOST_EXPRESSED),
         columns: GeneColumns::new(&truth.cells.x, &baselines.control_rows(condition), None),
