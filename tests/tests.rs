@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod data;
+mod spoiled;
 mod simulate;
 mod split;
 mod import;

@@ -3,42 +3,12 @@
 use scflow::io::language_folder;
 
 use super::*;
+use crate::spoiled::{self, holds, rewrite, with_tensors};
 
-/// A copy of a golden folder in which something is wrong, and what is said of it.
+/// What is said of a copy of a golden folder in which something is wrong.
 #[track_caller]
 fn said(name: &str, spoil: impl FnOnce(&Path)) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(golden(name)).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-    }
-    spoil(folder.path());
-    let error = language_folder::read(folder.path(), true).err().expect("it is read");
-    assert!(error.is_mistake(), "{error}");
-    format!("{error} {}", error.hint().unwrap_or_default())
-}
-
-#[track_caller]
-fn holds(said: &str, parts: &[&str]) {
-    parts.iter().for_each(|part| assert!(said.contains(part), "`{part}` is not in: {said}"));
-}
-
-fn rewrite(path: &Path, from: &str, to: &str) {
-    let text = std::fs::read_to_string(path).unwrap();
-    assert!(text.contains(from), "{from} is not in {text}");
-    std::fs::write(path, text.replace(from, to)).unwrap();
-}
-
-fn with_tensors(folder: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>)) {
-    let path = folder.join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
-    let opened = candle_core::safetensors::BufferedSafetensors::new(bytes).unwrap();
-    let names: Vec<String> = opened.tensors().into_iter().map(|(name, _)| name).collect();
-    // What this library cannot hold is no weight.
-    let names = names.into_iter().filter(|name| !name.ends_with("attention.bias"));
-    let mut all = names.map(|name| (name.clone(), opened.load(&name, &Device::Cpu).unwrap())).collect();
-    change(&mut all);
-    candle_core::safetensors::save(&all, path).unwrap();
+    spoiled::said(&golden(name), spoil, |folder| language_folder::read(folder, true))
 }
 
 #[test]
