@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::fit_names::{
     CentreOn, CoordinatesAre, CountsBy, CouplingBy, Decoder, DeviceName, MethodName, PoolingBy, PromptAs, SourceOf,
-    TuneBy,
+    TuneBy, WeightsIn,
 };
 use crate::stages::fit::{Every, FitParams, Watcher, fit, seconds};
 use crate::training::Progress;
@@ -200,6 +200,9 @@ struct LanguageChoices {
     /// Make the numbers within its blocks again in the backward pass: less memory, more time, the same model.
     #[arg(long, requires = "language_model")]
     checkpoint_activations: bool,
+    /// How its matrices are held and multiplied: bf16 takes half the memory, and needs a GPU [default: f32].
+    #[arg(long, value_enum, requires = "language_model")]
+    language_weights: Option<WeightsIn>,
 }
 
 /// The choices that only a CaLMFlow has.
@@ -295,6 +298,7 @@ impl Arguments {
             lora_rank: language.lora_rank,
             adapter_width: language.adapter_width,
             checkpoint_activations: language.checkpoint_activations,
+            language_weights: language.language_weights.map(Into::into),
             accumulate: choices.accumulate,
             cells_per_step: choices.cells_per_step,
             prompts_per_step: choices.prompts_per_step,

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use crate::flow::Coupling;
 use crate::language::device::DeviceChoice;
+use crate::language::precision::Precision;
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::coordinates::Coordinates;
 use crate::models::counts::CountLikelihood;
@@ -41,6 +42,16 @@ names! {
         Adapters => Tune::Adapters,
         /// Products of thin matrices beside its maps; its own weights stay.
         Lora => Tune::Lora,
+    }
+}
+
+names! {
+    /// `--language-weights`, and `--weights` of `scflow language`.
+    WeightsIn => Precision {
+        /// 32 bits.
+        F32 => Precision::F32,
+        /// 16 bits; what is multiplied with them is rounded alike, and summed in 32.
+        Bf16 => Precision::Bf16,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::fit_names::{DeviceName, WeightsIn};
 use crate::stages::language::{LanguageParams, Reading, Word, language};
 
 /// The flags of `scflow language`.
@@ -20,6 +21,12 @@ pub struct Arguments {
     /// How many next tokens to print.
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
+    /// Where the network is computed.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    device: DeviceName,
+    /// How its matrices are held and multiplied: bf16 takes half the memory, and needs a GPU.
+    #[arg(long, value_enum, default_value_t = WeightsIn::F32)]
+    weights: WeightsIn,
     /// File for `last_hidden_state`, `logits` and `attention_mask`.
     #[arg(long, short, alias = "output", value_name = "HIDDEN.safetensors")]
     out: Option<PathBuf>,
@@ -49,10 +56,12 @@ impl Arguments {
             texts: self.texts,
             ids: self.ids.into_iter().map(|ids| ids.0).collect(),
             top: self.top,
+            device: self.device.into(),
+            weights: self.weights.into(),
             output: self.out,
             force: shared.force,
         };
-        let readings = language(&params)?;
+        let readings = language(&params, &|text| shared.say(text))?;
         let mut out = std::io::stdout();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&readings)?)?;

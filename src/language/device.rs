@@ -29,9 +29,33 @@ pub enum DeviceChoice {
 /// True while fused kernels are left unused.
 static COMPOSED: AtomicBool = AtomicBool::new(false);
 
+/// True where operations on this device have fused kernels.
+pub(crate) fn fuses(device: &Device) -> bool {
+    #[cfg(test)]
+    if COMPOSED_HERE.get() {
+        return false;
+    }
+    device.is_cpu() && !COMPOSED.load(Ordering::Relaxed)
+}
+
 /// True where an operation on this tensor has a fused kernel.
 pub(crate) fn is_fused(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && !COMPOSED.load(Ordering::Relaxed)
+    fuses(tensor.device())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The same of one thread, since tests run side by side.
+    static COMPOSED_HERE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs something without fused kernels on this thread.
+#[cfg(test)]
+pub(crate) fn composed<T>(run: impl FnOnce() -> T) -> T {
+    let before = COMPOSED_HERE.replace(true);
+    let result = run();
+    COMPOSED_HERE.set(before);
+    result
 }
 
 impl DeviceChoice {

@@ -7,23 +7,26 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, TensorId};
+use candle_core::{DType, Tensor, TensorId};
 
-use super::kernels::{on_cpu, with_values};
+use super::kernels::with_values;
 use crate::Result;
 
 thread_local! {
-    static OPEN: RefCell<Option<HashMap<TensorId, Vec<f32>>>> = const { RefCell::new(None) };
+    static OPEN: RefCell<Option<Gradients>> = const { RefCell::new(None) };
 }
 
 /// The gradients of one scalar with respect to the trainable tensors under it.
 #[derive(Debug, Default)]
 pub struct Gradients {
-    by_tensor: HashMap<TensorId, Vec<f32>>,
+    /// Those of tensors on the CPU, row by row.
+    here: HashMap<TensorId, Vec<f32>>,
+    /// Those of tensors on other devices, where these lie, of 32 bits.
+    there: HashMap<TensorId, Tensor>,
 }
 
 /// Puts the buffers of an outer pass back, also when the inner one fails.
-struct Restore(Option<HashMap<TensorId, Vec<f32>>>);
+struct Restore(Option<Gradients>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
@@ -45,7 +48,8 @@ impl Gradients {
     /// # Errors
     /// [`crate::Error::Backend`] if an operation cannot be differentiated.
     pub fn again(mut self, loss: &Tensor) -> Result<Self> {
-        self.by_tensor.values_mut().for_each(Vec::clear);
+        self.here.values_mut().for_each(Vec::clear);
+        self.there.clear();
         self.further(loss)
     }
 
@@ -54,44 +58,61 @@ impl Gradients {
     /// # Errors
     /// [`crate::Error::Backend`] if an operation cannot be differentiated.
     pub fn further(self, loss: &Tensor) -> Result<Self> {
-        let restore = Restore(OPEN.replace(Some(self.by_tensor)));
+        let restore = Restore(OPEN.replace(Some(self)));
         let store = loss.backward()?;
-        let mut by_tensor = OPEN.take().unwrap_or_default();
+        let mut gradients = OPEN.take().unwrap_or_default();
         drop(restore);
-        add_all(&mut by_tensor, &store, &[])?;
-        by_tensor.retain(|_, sum| !sum.is_empty());
-        Ok(Self { by_tensor })
+        gradients.add_all(&store, &[])?;
+        gradients.here.retain(|_, sum| !sum.is_empty());
+        Ok(gradients)
     }
 
-    /// The gradient of a trainable tensor, row by row; nothing if the scalar does not depend on it.
+    /// The gradient of a trainable tensor on the CPU, row by row; nothing if the scalar does not depend on it.
     pub fn get(&self, tensor: &Tensor) -> Option<&[f32]> {
-        self.by_tensor.get(&tensor.id()).map(Vec::as_slice)
+        self.here.get(&tensor.id()).map(Vec::as_slice)
     }
-}
 
-/// Adds all gradients of a backward pass but those of some tensors.
-fn add_all(
-    by_tensor: &mut HashMap<TensorId, Vec<f32>>,
-    store: &GradStore,
-    but: &[TensorId],
-) -> candle_core::Result<()> {
-    let ids: Vec<TensorId> = store.get_ids().copied().filter(|id| !but.contains(id)).collect();
-    for id in ids {
-        let Some(grad) = store.get_id(id) else { continue };
-        let sum = by_tensor.entry(id).or_default();
-        with_values([&on_cpu(grad)?], |[grad]| {
-            add(sum, grad);
-            Ok(())
-        })?;
+    /// The gradient of a trainable tensor, of 32 bits, where it lies.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`] if it has another shape than the tensor.
+    pub fn tensor(&self, tensor: &Tensor) -> Result<Option<Tensor>> {
+        Ok(match (self.there.get(&tensor.id()), self.get(tensor)) {
+            (Some(grad), _) => Some(grad.clone()),
+            (None, Some(grad)) => Some(Tensor::from_slice(grad, tensor.shape(), tensor.device())?),
+            (None, None) => None,
+        })
     }
-    Ok(())
+
+    /// Adds all gradients of a backward pass but those of some tensors.
+    fn add_all(&mut self, store: &GradStore, but: &[TensorId]) -> candle_core::Result<()> {
+        for id in store.get_ids().filter(|id| !but.contains(id)) {
+            let Some(grad) = store.get_id(*id) else { continue };
+            // What made it is not to be kept with it.
+            let grad = grad.detach().to_dtype(DType::F32)?;
+            if !grad.device().is_cpu() {
+                let sum = match self.there.remove(id) {
+                    Some(sum) => (sum + grad)?,
+                    None => grad,
+                };
+                self.there.insert(*id, sum);
+                continue;
+            }
+            let sum = self.here.entry(*id).or_default();
+            with_values([&grad.contiguous()?], |[grad]| {
+                add(sum, grad);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// Adds what a backward pass within another one left for trainable tensors to the open buffers, but for `inputs`, whose
 /// gradients the outer pass takes itself.
 pub(super) fn collect_store(store: &GradStore, inputs: &[TensorId]) -> candle_core::Result<()> {
     OPEN.with_borrow_mut(|open| match open {
-        Some(buffers) => add_all(buffers, store, inputs),
+        Some(gradients) => gradients.add_all(store, inputs),
         None => {
             candle_core::bail!("the parts of a network leave gradients in buffers: differentiate with `Gradients::of`")
         }
@@ -110,13 +131,13 @@ pub(crate) fn add(sum: &mut Vec<f32>, values: &[f32]) {
 /// Elsewhere it returns the gradient as a tensor: where no buffers are open, or the tensor is itself a result.
 pub(crate) fn gradient_of(tensor: &Tensor, add: impl FnOnce(&mut Vec<f32>)) -> candle_core::Result<Option<Tensor>> {
     let sum = OPEN.with_borrow_mut(|open| match open {
-        Some(buffers) if tensor.is_variable() => Some(buffers.remove(&tensor.id()).unwrap_or_default()),
+        Some(gradients) if tensor.is_variable() => Some(gradients.here.remove(&tensor.id()).unwrap_or_default()),
         _ => None,
     });
     match sum {
         Some(mut sum) => {
             add(&mut sum);
-            OPEN.with_borrow_mut(|open| open.as_mut().map(|buffers| buffers.insert(tensor.id(), sum)));
+            OPEN.with_borrow_mut(|open| open.as_mut().map(|gradients| gradients.here.insert(tensor.id(), sum)));
             Ok(None)
         }
         None if tensor.track_op() => {

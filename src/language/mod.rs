@@ -5,6 +5,7 @@ pub mod device;
 pub mod gradients;
 pub mod kernels;
 pub mod parameters;
+pub mod precision;
 pub mod mask;
 pub mod transformer;
 pub mod encoder;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::precision::Precision;
 use crate::{Error, Result};
 
 /// How a tensor starts.
@@ -40,6 +41,7 @@ pub struct Parameters {
     pub fixed: Vec<(String, Tensor)>,
     trainable: bool,
     fixes: bool,
+    precision: Precision,
 }
 
 impl Parameters {
@@ -53,18 +55,23 @@ impl Parameters {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         let origin = Origin::Drawn(Box::new(rng), given);
-        Self { origin, device: device.clone(), variables: Vec::new(), fixed: Vec::new(), trainable: true, fixes: false }
+        Self::new(origin, device, true)
     }
 
     /// Takes tensors from a map, to be used and not trained.
     pub fn take(tensors: HashMap<String, Tensor>, device: &Device) -> Self {
+        Self::new(Origin::Taken(tensors), device, false)
+    }
+
+    fn new(origin: Origin, device: &Device, trainable: bool) -> Self {
         Self {
-            origin: Origin::Taken(tensors),
+            origin,
             device: device.clone(),
             variables: Vec::new(),
             fixed: Vec::new(),
-            trainable: false,
+            trainable,
             fixes: false,
+            precision: Precision::F32,
         }
     }
 
@@ -73,15 +80,32 @@ impl Parameters {
         self.fixes = fixes;
     }
 
-    /// The next tensor.
+    /// How matrices from here on are held.
+    pub fn hold(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// The next tensor, held as [`Self::hold`] told where the device can multiply with it.
+    ///
+    /// # Errors
+    /// Those of [`Self::tensor`].
+    pub fn matrix(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
+        self.held(name, shape, start, self.precision.on(&self.device))
+    }
+
+    /// The next tensor, of 32 bits.
     ///
     /// # Errors
     /// [`Error::MissingKey`] if it is to be taken and absent; [`Error::ShapeMismatch`] if it has another shape;
     /// [`Error::BadValues`] if it holds numbers that are not finite.
     pub fn tensor(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor> {
+        self.held(name, shape, start, DType::F32)
+    }
+
+    fn held(&mut self, name: &str, shape: &[usize], start: Start, held: DType) -> Result<Tensor> {
         let tensor = match &mut self.origin {
             Origin::Drawn(_, given) if given.contains_key(name) => {
-                let tensor = taken(given, name, shape)?.to_device(&self.device)?;
+                let tensor = taken(given, name, shape)?;
                 given.remove(name);
                 tensor
             }
@@ -94,10 +118,11 @@ impl Parameters {
                     Start::Normal(deviation) => normal(rng, n, n, deviation),
                     Start::NormalThenZeros(n_normal, deviation) => normal(rng, n_normal, n, deviation),
                 };
-                Tensor::from_vec(values, shape, &self.device)?
+                Tensor::from_vec(values, shape, &Device::Cpu)?
             }
-            Origin::Taken(tensors) => taken(tensors, name, shape)?.to_device(&self.device)?,
+            Origin::Taken(tensors) => taken(tensors, name, shape)?,
         };
+        let tensor = tensor.to_dtype(held)?.to_device(&self.device)?;
         if !self.trainable {
             return Ok(tensor);
         }
@@ -127,7 +152,7 @@ impl Parameters {
     /// # Errors
     /// [`Error::Backend`] if they cannot be made.
     pub fn zeros(&self, n: usize) -> Result<Tensor> {
-        Ok(Tensor::zeros(n, candle_core::DType::F32, &self.device)?)
+        Ok(Tensor::zeros(n, DType::F32, &self.device)?)
     }
 
     /// The numbers of all variables, apart from any gradient.
@@ -171,7 +196,7 @@ fn taken(tensors: &HashMap<String, Tensor>, name: &str, shape: &[usize]) -> Resu
             got: format!("{:?}", tensor.dims()),
         });
     }
-    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    let values = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
     let bad: Vec<String> = values.iter().filter(|value| !value.is_finite()).map(ToString::to_string).collect();
     if !bad.is_empty() {
         return Err(Error::BadValues {

@@ -4,15 +4,19 @@
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, TensorId, Var, bail};
+use candle_core::backend::BackendStorage;
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Result, Shape, Storage, Tensor, TensorId,
+    Var, bail,
+};
 
 use super::gradients::collect_store;
-use super::kernels::{lock, values};
+use super::kernels::lock;
 
 /// What a part computes.
 type Run = Box<dyn Fn(&[Tensor]) -> Result<Tensor> + Send + Sync>;
 
-/// Runs a part of a network on one to three tensors, on the CPU. Whatever else it reads must be trainable or fixed itself, not a
+/// Runs a part of a network on one to three tensors. Whatever else it reads must be trainable or fixed itself, not a
 /// result; gradients of trainable tensors go to the buffers of [`Gradients`](super::gradients::Gradients).
 ///
 /// # Errors
@@ -26,10 +30,9 @@ pub fn segment(
     if !pass.output.track_op() {
         return Ok(pass.output);
     }
-    let shape = pass.output.shape().clone();
-    let made = Mutex::new(Some(values(&pass.output)?));
+    let made = Mutex::new(Some(pass.output.detach()));
     let kept = Mutex::new((!recomputes).then_some(pass));
-    let operation = Segment { run: Box::new(run), shape, made, kept };
+    let operation = Segment { run: Box::new(run), made, kept };
     // An input that nothing trainable stands before would leave the operation out of the backward pass.
     let anchored = |input: &Tensor| match inputs.iter().any(|input| input.track_op()) {
         true => Ok(input.clone()),
@@ -65,18 +68,21 @@ impl Pass {
 
 struct Segment {
     run: Run,
-    shape: Shape,
     /// The result, until the forward pass takes it.
-    made: Mutex<Option<Vec<f32>>>,
+    made: Mutex<Option<Tensor>>,
     /// The pass, where it is kept, until the backward pass takes it.
     kept: Mutex<Option<Pass>>,
 }
 
 impl Segment {
-    fn take(&self) -> Result<(CpuStorage, Shape)> {
-        match lock(&self.made).take() {
-            Some(made) => Ok((CpuStorage::F32(made), self.shape.clone())),
-            None => bail!("a part was run twice"),
+    /// The result as a forward pass on one kind of device gives it.
+    fn take<S: BackendStorage>(&self, of: impl Fn(&Storage) -> Option<&S>) -> Result<(S, Shape)> {
+        let Some(made) = lock(&self.made).take() else { bail!("a part was run twice") };
+        let made = made.contiguous()?.copy()?;
+        let (storage, layout) = made.storage_and_layout();
+        match of(&storage) {
+            Some(storage) => Ok((storage.try_clone(layout)?, layout.shape().clone())),
+            None => bail!("a part of a network left its device"),
         }
     }
 
@@ -92,13 +98,42 @@ impl Segment {
     }
 }
 
+fn on_cpu(storage: &Storage) -> Option<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Some(storage),
+        _ => None,
+    }
+}
+
+fn on_cuda(storage: &Storage) -> Option<&CudaStorage> {
+    match storage {
+        Storage::Cuda(storage) => Some(storage),
+        _ => None,
+    }
+}
+
+fn on_metal(storage: &Storage) -> Option<&MetalStorage> {
+    match storage {
+        Storage::Metal(storage) => Some(storage),
+        _ => None,
+    }
+}
+
 impl CustomOp1 for Segment {
     fn name(&self) -> &'static str {
         "part-of-one"
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        self.take(on_cpu)
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.take(on_cuda)
+    }
+
+    fn metal_fwd(&self, _: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
+        self.take(on_metal)
     }
 
     fn bwd(&self, a: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -113,7 +148,15 @@ impl CustomOp2 for Segment {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        self.take(on_cpu)
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.take(on_cuda)
+    }
+
+    fn metal_fwd(&self, _: &MetalStorage, _: &Layout, _: &MetalStorage, _: &Layout) -> Result<(MetalStorage, Shape)> {
+        self.take(on_metal)
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -136,7 +179,31 @@ impl CustomOp3 for Segment {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        self.take(on_cpu)
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.take(on_cuda)
+    }
+
+    fn metal_fwd(
+        &self,
+        _: &MetalStorage,
+        _: &Layout,
+        _: &MetalStorage,
+        _: &Layout,
+        _: &MetalStorage,
+        _: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        self.take(on_metal)
     }
 
     fn bwd(

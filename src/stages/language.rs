@@ -12,7 +12,9 @@ use crate::io::{atomic, language_folder, model_folder};
 use crate::language::causal::next::most_probable;
 use crate::language::causal::tuning::Tuning;
 use crate::language::causal::{Causal, NAME};
+use crate::language::device::DeviceChoice;
 use crate::language::parameters::Parameters;
+use crate::language::precision::Precision;
 use crate::{Error, Result};
 
 /// What to read, and with which model.
@@ -27,6 +29,10 @@ pub struct LanguageParams {
     pub ids: Vec<Vec<u32>>,
     /// How many next tokens are told of each sequence.
     pub top: usize,
+    /// Where the network is computed.
+    pub device: DeviceChoice,
+    /// How its matrices are held.
+    pub weights: Precision,
     /// Where hidden states and logits go, if anywhere.
     pub output: Option<PathBuf>,
     /// Replace the output if it exists.
@@ -35,7 +41,16 @@ pub struct LanguageParams {
 
 impl Default for LanguageParams {
     fn default() -> Self {
-        Self { folder: PathBuf::new(), texts: Vec::new(), ids: Vec::new(), top: 5, output: None, force: false }
+        Self {
+            folder: PathBuf::new(),
+            texts: Vec::new(),
+            ids: Vec::new(),
+            top: 5,
+            device: DeviceChoice::default(),
+            weights: Precision::default(),
+            output: None,
+            force: false,
+        }
     }
 }
 
@@ -76,14 +91,18 @@ pub struct Reading {
 /// Those of [`LanguageParams::check`], [`language_folder::read`] and of writing; [`Error::MissingKey`] if texts are to be read
 /// and there is no tokenizer; [`Error::InvalidParameter`] for an empty sequence or one that is longer than the context;
 /// [`Error::BadValues`] for ids that are not in the vocabulary.
-pub fn language(params: &LanguageParams) -> Result<Vec<Reading>> {
+pub fn language(params: &LanguageParams, say: &dyn Fn(&str)) -> Result<Vec<Reading>> {
     params.check()?;
+    let (device, device_name) = params.device.open()?;
+    params.weights.check("weights", &device)?;
+    say(&format!("device: {device_name}"));
     if let Some(output) = &params.output {
         atomic::check(output, params.force)?;
     }
     let folder = language_folder::read(&params.folder, true)?;
     let sequences = sequences(params, folder.tokenizer.as_ref())?;
-    let mut parameters = Parameters::take(folder.tensors, &Device::Cpu);
+    let mut parameters = Parameters::take(folder.tensors, &device);
+    parameters.hold(params.weights);
     let model = Causal::new(&mut parameters, NAME, folder.params, Tuning::Full, true)?;
     let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();
     let n_tokens = lengths.iter().copied().max().unwrap_or(0);

@@ -4,14 +4,13 @@ use candle_core::Tensor;
 
 use super::optimizer::Slot;
 use crate::Result;
-use crate::language::kernels::{on_cpu, values, with_values};
 
 /// The exponential moving average of all trainable tensors, ā ← d·ā + (1 − d)·θ with d = min(decay, (1 + n)/(10 + n))
 /// after step n, so that it follows fast at first (Polyak & Juditsky 1992; the warm-up as in TensorFlow's).
 #[derive(Debug, Clone)]
 pub struct Average {
     decay: f64,
-    pub(super) values: Vec<Vec<f32>>,
+    pub(super) values: Vec<Tensor>,
 }
 
 impl Average {
@@ -20,7 +19,7 @@ impl Average {
     /// # Errors
     /// [`crate::Error::Backend`] if a tensor cannot be read.
     pub fn new(slots: &[Slot], decay: f64) -> Result<Self> {
-        let values = slots.iter().map(|slot| values(&slot.variable)).collect::<candle_core::Result<_>>()?;
+        let values = slots.iter().map(|slot| Ok(slot.value()?.copy()?)).collect::<Result<_>>()?;
         Ok(Self { decay, values })
     }
 
@@ -31,12 +30,9 @@ impl Average {
     pub fn update(&mut self, slots: &[Slot], n_steps_done: usize) -> Result<()> {
         let n = n_steps_done as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
-        let rest = (1.0 - decay) as f32;
         for (slot, average) in slots.iter().zip(&mut self.values) {
-            with_values([&on_cpu(&slot.variable)?], |[now]| {
-                average.iter_mut().zip(now).for_each(|(average, now)| *average += rest * (now - *average));
-                Ok(())
-            })?;
+            let step = ((slot.value()? - &*average)? * (1.0 - decay))?;
+            *average = (&*average + step)?;
         }
         Ok(())
     }
@@ -45,11 +41,10 @@ impl Average {
     ///
     /// # Errors
     /// [`crate::Error::Backend`] if a tensor cannot be written.
-    pub fn exchange(&mut self, slots: &[Slot]) -> Result<()> {
-        for (slot, average) in slots.iter().zip(&mut self.values) {
-            let now = values(&slot.variable)?;
-            let averaged = std::mem::replace(average, now);
-            slot.variable.set(&Tensor::from_vec(averaged, slot.variable.shape(), slot.variable.device())?)?;
+    pub fn exchange(&mut self, slots: &mut [Slot]) -> Result<()> {
+        for (slot, average) in slots.iter_mut().zip(&mut self.values) {
+            let averaged = std::mem::replace(average, slot.value()?.copy()?);
+            slot.set_value(&averaged)?;
         }
         Ok(())
     }
@@ -64,7 +59,7 @@ mod tests {
     #[test]
     fn the_average_is_that_of_its_definition_and_is_exchanged_back_and_forth() {
         let variable = Var::from_tensor(&Tensor::new(&[0.0_f32, 4.0], &Device::Cpu).unwrap()).unwrap();
-        let slots = [Slot::new("x", &variable, 1.0, 1.0)];
+        let mut slots = [Slot::new("x", &variable, 1.0, 1.0)];
         let mut average = Average::new(&slots, 0.5).unwrap();
         let mut expected = [0.0_f64, 4.0];
         for n in 0..20 {
@@ -74,12 +69,12 @@ mod tests {
             let decay = (f64::from(1 + n) / f64::from(10 + n)).min(0.5);
             expected = [0, 1].map(|i| decay * expected[i] + (1.0 - decay) * now[i]);
         }
-        let last = values(&variable).unwrap();
-        average.exchange(&slots).unwrap();
-        for (got, expected) in values(&variable).unwrap().into_iter().zip(expected) {
+        let last = variable.to_vec1::<f32>().unwrap();
+        average.exchange(&mut slots).unwrap();
+        for (got, expected) in variable.to_vec1::<f32>().unwrap().into_iter().zip(expected) {
             assert!((f64::from(got) - expected).abs() < 1e-4, "{got} {expected}");
         }
-        average.exchange(&slots).unwrap();
-        assert_eq!(values(&variable).unwrap(), last);
+        average.exchange(&mut slots).unwrap();
+        assert_eq!(variable.to_vec1::<f32>().unwrap(), last);
     }
 }

@@ -188,11 +188,8 @@ pub fn measure_seconds_per_step(
     state: &mut State,
     params: &TrainingParams,
 ) -> Result<f64> {
-    let before: Vec<(Tensor, Vec<f32>, Vec<f32>)> = state
-        .slots
-        .iter()
-        .map(|slot| Ok((slot.variable.as_tensor().copy()?, slot.first.clone(), slot.second.clone())))
-        .collect::<Result<_>>()?;
+    let before: Vec<(Tensor, [Tensor; 2])> =
+        state.slots.iter().map(|slot| Ok((slot.value()?.copy()?, slot.moments()?))).collect::<Result<_>>()?;
     let (mut taken, mut room) = (Vec::with_capacity(MEASURED_STEPS), Vec::new());
     for number in 0..COLD_STEPS + MEASURED_STEPS {
         let start = Instant::now();
@@ -207,9 +204,9 @@ pub fn measure_seconds_per_step(
     }
     taken.sort_unstable_by(f64::total_cmp);
     let seconds = taken[MEASURED_STEPS / 2];
-    for (slot, (value, first, second)) in state.slots.iter_mut().zip(before) {
-        slot.variable.set(&value)?;
-        (slot.first, slot.second) = (first, second);
+    for (slot, (value, moments)) in state.slots.iter_mut().zip(before) {
+        slot.set_value(&value)?;
+        slot.set_moments(moments.each_ref())?;
     }
     Ok(seconds)
 }
@@ -281,6 +278,7 @@ mod tests {
         let mean = (0..3).map(|_| Line::factor(&mut rng)).sum::<f64>() / 3.0;
         assert!((state.losses[0] - 2.0 * mean).abs() < 1e-5, "{} {mean}", state.losses[0]);
         // The first moment is a tenth of the first gradient.
-        assert!((f64::from(state.slots[0].first[0]) - 0.1 * mean).abs() < 1e-6, "{} {mean}", state.slots[0].first[0]);
+        let first = state.slots[0].moments().unwrap()[0].to_vec1::<f32>().unwrap()[0];
+        assert!((f64::from(first) - 0.1 * mean).abs() < 1e-6, "{first} {mean}");
     }
 }

@@ -43,7 +43,7 @@ impl State {
     /// # Errors
     /// [`Error::Backend`] if a tensor cannot be written.
     pub fn exchange_average(&mut self) -> Result<()> {
-        self.average.as_mut().map_or(Ok(()), |average| average.exchange(&self.slots))
+        self.average.as_mut().map_or(Ok(()), |average| average.exchange(&mut self.slots))
     }
 
     /// Numbers that are trained.
@@ -58,16 +58,12 @@ impl State {
     pub fn to_tensors(&self) -> Result<HashMap<String, Tensor>> {
         let mut tensors = HashMap::new();
         for slot in &self.slots {
-            let shape = slot.variable.shape();
-            tensors.insert(format!("value/{}", slot.name), slot.variable.as_tensor().detach());
-            for (kind, moment) in [("first", &slot.first), ("second", &slot.second)] {
-                let tensor = Tensor::from_vec(moment.clone(), shape, &Device::Cpu)?;
-                tensors.insert(format!("{kind}/{}", slot.name), tensor);
-            }
+            let [first, second] = slot.moments()?;
+            let kept = [("value", slot.value()?), ("first", first), ("second", second)];
+            tensors.extend(kept.map(|(kind, tensor)| (format!("{kind}/{}", slot.name), tensor)));
         }
         for (slot, values) in self.slots.iter().zip(self.average.iter().flat_map(|average| &average.values)) {
-            let tensor = Tensor::from_slice(values, slot.variable.shape(), &Device::Cpu)?;
-            tensors.insert(format!("average/{}", slot.name), tensor);
+            tensors.insert(format!("average/{}", slot.name), values.clone());
         }
         tensors.insert("losses".into(), Tensor::from_vec(self.losses.clone(), self.losses.len(), &Device::Cpu)?);
         Ok(tensors)
@@ -95,11 +91,10 @@ impl State {
                     got: format!("{:?}", value.dims()),
                 });
             }
-            slot.variable.set(&value.to_device(slot.variable.device())?)?;
-            slot.first = get(format!("first/{}", slot.name))?.flatten_all()?.to_vec1()?;
-            slot.second = get(format!("second/{}", slot.name))?.flatten_all()?.to_vec1()?;
+            slot.set_value(value)?;
+            slot.set_moments([get(format!("first/{}", slot.name))?, get(format!("second/{}", slot.name))?])?;
             if let Some(average) = averages.next() {
-                *average = get(format!("average/{}", slot.name))?.flatten_all()?.to_vec1()?;
+                *average = get(format!("average/{}", slot.name))?.to_device(slot.variable.device())?;
             }
         }
         self.losses = get("losses".into())?.to_vec1()?;

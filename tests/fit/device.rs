@@ -21,11 +21,6 @@ fn the_device_is_named_and_one_that_is_not_built_in_is_refused() {
     refused(path, fit(path, "bad", &["--device", "tpu"]), &["tpu", "auto", "cuda"]);
 }
 
-fn losses(folder: &Path) -> Vec<f64> {
-    let table = std::fs::read_to_string(folder.join("history.csv")).unwrap();
-    table.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
-}
-
 #[test]
 fn what_other_devices_compute_trains_and_generates_the_same() {
     let folder = tempfile::tempdir().unwrap();

@@ -65,6 +65,59 @@ fn a_killed_fit_with_thin_matrices_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn weights_of_sixteen_bits_learn_nearly_the_same_take_half_the_room_and_predict_on_the_cpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    copy(path, "llama_grouped");
+    let composed = ["--steps", "30", "--device", "composed", "--average", "0.5"];
+    let narrow = ["--language-weights", "bf16"];
+    ok(fit_on(path, "wide", &composed));
+    ok(fit_on(path, "narrow", &[&composed[..], &narrow].concat()));
+    ok(fit_on(path, "again", &[&composed[..], &narrow, &["--checkpoint-activations"]].concat()));
+    let (wide, narrow_losses) = (losses(&path.join("wide")), losses(&path.join("narrow")));
+    assert_eq!((wide.len(), narrow_losses.len()), (30, 30));
+    for (wide, narrow) in wide.iter().zip(&narrow_losses) {
+        assert!((wide - narrow).abs() < 0.02 * wide.abs().max(1.0), "{wide} {narrow}");
+    }
+    assert!(wide != narrow_losses);
+    let weights = |name: &str| std::fs::read(path.join(name).join("weights.safetensors")).unwrap();
+    assert!(weights("again") == weights("narrow"), "recomputation changes a model");
+    let tensors = |name: &str| candle_core::safetensors::load_buffer(&weights(name), &candle_core::Device::Cpu).unwrap();
+    let (wide, narrow) = (tensors("wide"), tensors("narrow"));
+    let of_language = |name: &str| name.starts_with("0.language.") && wide[name].rank() == 2;
+    assert!(narrow.iter().all(|(name, tensor)| (tensor.dtype() == candle_core::DType::BF16) == of_language(name)));
+    let predict = |model: &str, device: &str, output: &str| {
+        let fixed = ["predict", model, "-p", "drug A + drug B", "--cells", "60", "-o", output, "--device", device];
+        ok(scflow(path, &fixed));
+        h5ad::read(&path.join(output)).unwrap().obsm.remove("X_pca").unwrap()
+    };
+    let here = predict("narrow", "cpu", "cpu.h5ad");
+    let there = predict("narrow", "composed", "composed.h5ad");
+    let means = |cells: &ndarray::Array2<f32>| cells.mean_axis(ndarray::Axis(0)).unwrap();
+    let gap = (&means(&here) - &means(&there)).iter().fold(0.0_f32, |most, gap| most.max(gap.abs()));
+    assert!(gap < 0.2, "{gap}");
+}
+
+#[test]
+fn a_fit_of_weights_of_sixteen_bits_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    copy(path, "llama_grouped");
+    let options = ["--device", "composed", "--language-weights", "bf16", "--checkpoint-every", "5", "--steps", "300"];
+    ok(fit_on(path, "whole", &options));
+    let input = prepared().to_str().unwrap();
+    let fixed = ["fit", input, "-o", "killed", "--language-model", "language", "-q"];
+    let arguments = [&fixed[..], &["--cells-per-step", "32", "--seed", "3"], &options].concat();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(path).args(arguments).spawn().unwrap();
+    wait_for(&mut child, || path.join("killed.checkpoint.safetensors").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!path.join("killed").exists(), "the fit was too fast to be killed");
+    assert!(ok(fit_on(path, "killed", &[&options[..], &["--resume"]].concat())).contains("going on from step"));
+    same_files(&files(&path.join("whole")), &files(&path.join("killed")));
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -78,6 +131,7 @@ fn what_does_not_go_together_is_refused() {
         (&["--tune", "lora", "--language-model-random"], &["tune", "at random"]),
         (&["--prompt-use", "sum"], &["prompt-use", "prefix"]),
         (&["--accumulate", "0"], &["accumulate"]),
+        (&["--language-weights", "bf16", "--device", "cpu"], &["language-weights", "32 bits only", "--device cuda"]),
         (&["--method", "cfm"], &["language-model", "--method calmflow"]),
         (&["--prompt", &long], &["prompt", "reads at most 62"]),
     ] {

@@ -118,3 +118,9 @@ fn wait_for(child: &mut Child, mut is_true: impl FnMut() -> bool) {
 fn texts(cells: &Cells, column: &str) -> Vec<String> {
     cells.obs.texts("obs", column).unwrap()
 }
+
+/// The losses of a fit, step by step.
+fn losses(model: &Path) -> Vec<f64> {
+    let table = std::fs::read_to_string(model.join("history.csv")).unwrap();
+    table.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+}

@@ -64,6 +64,26 @@ fn ids_give_hidden_states_and_logits_in_a_file_padded_on_the_left() {
 }
 
 #[test]
+fn the_device_is_named_and_weights_of_sixteen_bits_give_nearly_the_same() {
+    let (folder, expected) = (tempfile::tempdir().unwrap(), expected());
+    let path = folder.path();
+    for case in CASES {
+        let model = golden(case);
+        let written = ids(&expected[&format!("{case}.ids")]).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (first, output) = (written[..9].join(","), format!("{case}.safetensors"));
+        let fixed = [model.to_str().unwrap(), "--ids", &first, "--out", &output, "--device", "composed"];
+        let (status, _, said) = scflow(path, &[&fixed[..], &["--weights", "bf16"]].concat());
+        assert_eq!(status, 0, "{said}");
+        assert!(said.contains("device: CPU"), "{said}");
+        let tensors = candle_core::safetensors::load(path.join(&output), &Device::Cpu).unwrap();
+        let whole = &expected[&format!("{case}.hidden")];
+        let theirs = whole.get(0).unwrap().narrow(0, 0, 9).unwrap();
+        let far = gap(&tensors["last_hidden_state"].get(0).unwrap(), &theirs);
+        assert!(far > 1e-4 && far < 3e-2, "{case}: {far}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -73,6 +93,7 @@ fn what_cannot_be_read_is_refused_and_leaves_nothing() {
     for (arguments, parts) in [
         (vec![gpt2, "--ids", "1,43,2,99"], vec!["2 of 4", "`43`", "0 to 42"]),
         (vec![gpt2, "--ids", &long], vec!["65", "at most 64"]),
+        (vec![gpt2, "--ids", "1", "--weights", "bf16", "--device", "cpu"], vec!["weights", "32 bits only"]),
         (vec![gpt2, "--ids", "1,x"], vec!["`x` is no token id"]),
         (vec![gpt2, "--text", "a"], vec!["tokenizer.json", "--ids"]),
         (vec![gpt2], vec!["--text"]),

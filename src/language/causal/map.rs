@@ -81,13 +81,12 @@ fn affine(
 ) -> Result<Linear> {
     // Narrower inputs start wider so that their outputs are of the same size.
     let deviation = if n_in > 64 { params.start_deviation } else { 0.7 / (n_in as f32).sqrt() };
-    if has_bias {
-        return Linear::new(parameters, name, n_in, n_out, deviation);
-    }
-    Ok(Linear {
-        weight: parameters.tensor(&format!("{name}.weight"), &[n_in, n_out], Start::Normal(deviation))?,
-        bias: parameters.zeros(n_out)?,
-    })
+    let weight = parameters.matrix(&format!("{name}.weight"), &[n_in, n_out], Start::Normal(deviation))?;
+    let bias = match has_bias {
+        true => parameters.tensor(&format!("{name}.bias"), &[n_out], Start::Zeros)?,
+        false => parameters.zeros(n_out)?,
+    };
+    Ok(Linear { weight, bias })
 }
 
 /// A small perceptron whose second map starts as zeros.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::block::Block;
 use super::norm::Norm;
@@ -11,6 +11,7 @@ use super::segments;
 use super::tuning::Tuning;
 use crate::error::refuse;
 use crate::language::kernels::attention::Arrangement;
+use crate::language::kernels::linear::multiplied;
 use crate::language::kernels::rotary::Turn;
 use crate::language::kernels::{on_cpu, with_values};
 use crate::language::kv_cache::Cache;
@@ -52,7 +53,7 @@ impl Causal {
         let table = |parameters: &mut Parameters, part: &str, n_rows: usize| {
             parameters.fix(tuning != Tuning::Full);
             let start = Start::Normal(params.start_deviation);
-            let table = parameters.tensor(&format!("{name}.{part}"), &[n_rows, params.width], start);
+            let table = parameters.matrix(&format!("{name}.{part}"), &[n_rows, params.width], start);
             parameters.fix(false);
             table
         };
@@ -71,11 +72,15 @@ impl Causal {
         Ok(Self { params, embedding, positions, blocks, last, head, recomputes: false })
     }
 
-    /// Whether the numbers within blocks are made again in the backward pass in the place of being kept (on the CPU only): slower
-    /// by a forward pass, in the memory of one block. The gradients are the same to the bit.
+    /// Whether the numbers within blocks are made again in the backward pass in the place of being kept: slower by a forward pass, in the memory of one block. The gradients are the same to the bit.
     #[must_use]
     pub fn recomputing(self, recomputes: bool) -> Self {
         Self { recomputes, ..self }
+    }
+
+    /// Whether blocks are differentiated one by one: on the CPU this also spares the tensor library's sums.
+    fn in_segments(&self, x: &Tensor) -> bool {
+        self.recomputes || x.device().is_cpu()
     }
 
     /// What a cache needs to know: the width of the keys once every head has its own, blocks and heads.
@@ -100,7 +105,7 @@ impl Causal {
                 hint: format!("the model knows the ids 0 to {}", self.params.n_words - 1),
             });
         }
-        Ok(self.embedding.index_select(&Tensor::new(ids, self.embedding.device())?, 0)?)
+        rows_of(&self.embedding, ids)
     }
 
     /// The root mean square of its tokens' embeddings: how large the rows are that it was made to read.
@@ -108,7 +113,7 @@ impl Causal {
     /// # Errors
     /// [`Error::Backend`] if they cannot be read.
     pub fn embedding_size(&self) -> Result<f32> {
-        Ok(self.embedding.sqr()?.mean_all()?.sqrt()?.to_scalar()?)
+        Ok(self.embedding.to_dtype(DType::F32)?.sqr()?.mean_all()?.sqrt()?.to_scalar()?)
     }
 
     /// How sequences of `n_tokens` that begin at these positions are turned, and the rows with learned positions added.
@@ -121,7 +126,7 @@ impl Causal {
         let positions: Vec<u32> =
             starts.iter().flat_map(|start| (*start..start + n_tokens).map(|position| position as u32)).collect();
         let x = match &self.positions {
-            Some(table) => (x + table.index_select(&Tensor::new(positions.as_slice(), x.device())?, 0)?)?,
+            Some(table) => (x + rows_of(table, &positions)?)?,
             None => x.clone(),
         };
         let angles = self.params.rotary.map(|rotary| Arc::new(rotary.angles(end)));
@@ -153,7 +158,7 @@ impl Causal {
         let (mut x, turn) = self.place(x, &starts, n_tokens)?;
         for (number, block) in self.blocks.iter().enumerate() {
             let prefix = prefixes.map(|all| &all[number]);
-            x = match x.device().is_cpu() {
+            x = match self.in_segments(&x) {
                 true => segments::run(block, &x, prefix, &turn, arrangement, shift, self.recomputes)?,
                 false => block.run(&x, prefix, &turn, arrangement, shift)?,
             };
@@ -191,7 +196,7 @@ impl Causal {
         for (number, block) in self.blocks.iter().enumerate() {
             // Where only the keys and values of the last block are looked at, its own output is not needed.
             let is_last = !to_the_end && number + 1 == self.blocks.len();
-            let packed = match x.device().is_cpu() {
+            let packed = match self.in_segments(&x) {
                 true => segments::run_prefix(block, &x, &turn, &arrangement, is_last, self.recomputes)?,
                 false => block.run_prefix(&x, &turn, &arrangement, is_last)?,
             };
@@ -250,6 +255,20 @@ impl Causal {
                 });
             }
         };
-        Ok(hidden.matmul(&head.t()?)?)
+        Ok(multiplied(hidden, &head.t()?)?)
     }
+}
+
+/// Rows of a table, of 32 bits.
+fn rows_of(table: &Tensor, numbers: &[u32]) -> Result<Tensor> {
+    let select = |table: &Tensor, numbers: &[u32]| table.index_select(&Tensor::new(numbers, table.device())?, 0);
+    if table.dtype() == DType::F32 {
+        return Ok(select(table, numbers)?);
+    }
+    // Each row once, then as often as it is asked for, so that gradients of many tokens are summed in 32 bits.
+    let mut once = numbers.to_vec();
+    once.sort_unstable();
+    once.dedup();
+    let places: Vec<u32> = numbers.iter().map(|number| once.partition_point(|one| one < number) as u32).collect();
+    Ok(select(&select(table, &once)?.to_dtype(DType::F32)?, &places)?)
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::Causal;
 use super::params::{CausalParams, Family, NormKind};
 use super::rotary::{RotaryParams, Scaling};
 use super::tuning::Tuning;
+use crate::language::device::composed;
 use crate::language::gradients::Gradients;
 use crate::language::kernels::activation::Activation;
 use crate::language::kernels::attention::Arrangement;
@@ -15,6 +16,7 @@ use crate::language::kernels::values;
 use crate::language::kv_cache::{Cache, Prefixes};
 use crate::language::mask::Mask;
 use crate::language::parameters::Parameters;
+use crate::language::precision::Precision;
 
 /// Between them, the four hold every choice.
 pub(crate) fn families() -> [CausalParams; 4] {
@@ -192,6 +194,76 @@ fn a_prefix_a_cache_and_a_whole_sequence_give_the_same() {
     }
 }
 
+/// How far numbers are from others, over how large these are.
+fn gap(ours: &[f32], theirs: &[f32]) -> f32 {
+    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    length(&mut ours.iter().zip(theirs).map(|(a, b)| a - b)) / length(&mut theirs.iter().copied())
+}
+
+#[test]
+fn matrices_of_sixteen_bits_give_nearly_the_same_numbers_and_gradients() {
+    let ids: Vec<u32> = (0..12).map(|i| i * i % 7).collect();
+    // Of one sign, so that sums of rounded numbers are not small beside them.
+    let weights = numbers(12 * 11, 0.9).into_iter().map(|value| 1.5 + value).collect();
+    let weights = Tensor::from_vec(weights, (12, 11), &Device::Cpu).unwrap();
+    let run = |params: CausalParams, tuning: Tuning, precision: Precision, recomputes: bool| {
+        let mut parameters = Parameters::draw(1, 0, &Device::Cpu);
+        parameters.hold(precision);
+        let model = Causal::new(&mut parameters, "language", params, tuning, true).unwrap().recomputing(recomputes);
+        shake(&parameters);
+        let prompts = Tensor::from_vec(numbers(6 * 12, 0.1), (6, 12), &Device::Cpu).unwrap();
+        let logits = model.logits(&hidden(&model, &prompts, &model.embed(&ids).unwrap())).unwrap();
+        let gradients = Gradients::of(&(&logits * &weights).unwrap().sum_all().unwrap()).unwrap();
+        let all = parameters.variables.iter().map(|(name, variable)| {
+            let gradient = gradients.tensor(variable).unwrap().unwrap_or_else(|| panic!("{name} has no gradient"));
+            assert_eq!(gradient.dtype(), DType::F32);
+            (name.clone(), values(&gradient).unwrap())
+        });
+        let held = parameters.copies().unwrap();
+        (values(&logits).unwrap(), all.collect::<Vec<_>>(), held)
+    };
+    let [neox, ..] = families();
+    let all = families().map(|params| (params, Tuning::Full)).into_iter().chain([(neox, Tuning::Lora { rank: 3 })]);
+    composed(|| {
+        for (params, tuning) in all {
+            let (exact, exact_gradients, _) = run(params, tuning, Precision::F32, false);
+            let (logits, gradients, held) = run(params, tuning, Precision::Bf16, false);
+            let (family, far) = (params.family, gap(&logits, &exact));
+            assert!(far > 1e-4 && far < 2e-2, "{family:?}: {far}");
+            for ((name, ours), (_, theirs)) in gradients.iter().zip(&exact_gradients) {
+                assert!(gap(ours, theirs) < 5e-2, "{family:?}: {name}: {}", gap(ours, theirs));
+            }
+            for (name, tensor) in &held {
+                let is_matrix = tensor.rank() == 2 && !name.contains(".lora.");
+                assert_eq!(tensor.dtype() == DType::BF16, is_matrix, "{name}");
+            }
+            // Recomputation changes nothing, and the CPU reads the same weights in 32 bits.
+            let (again, gradients_again, _) = run(params, tuning, Precision::Bf16, true);
+            assert!(again == logits && gradients_again == gradients, "{family:?}");
+        }
+    });
+}
+
+#[test]
+fn the_cpu_reads_weights_of_sixteen_bits_as_they_are() {
+    let [params, ..] = families();
+    let x = Tensor::from_vec(numbers(4 * 12, 0.5), (4, 12), &Device::Cpu).unwrap();
+    let held = composed(|| {
+        let mut parameters = Parameters::draw(1, 0, &Device::Cpu);
+        parameters.hold(Precision::Bf16);
+        Causal::new(&mut parameters, "language", params, Tuning::Full, false).unwrap();
+        parameters.copies().unwrap()
+    });
+    let widened = held.iter().map(|(name, tensor)| (name.clone(), tensor.to_dtype(DType::F32).unwrap())).collect();
+    let run = |tensors| {
+        let mut parameters = Parameters::take(tensors, &Device::Cpu);
+        parameters.hold(Precision::Bf16);
+        let model = Causal::new(&mut parameters, "language", params, Tuning::Full, false).unwrap();
+        values(&model.forward(&x, None, &model.causal(4), None).unwrap()).unwrap()
+    };
+    assert_eq!(run(held), run(widened));
+}
+
 #[track_caller]
 fn near(a: &[f32], b: &[f32]) {
     assert_eq!(a.len(), b.len());
@@ -202,7 +274,7 @@ fn near(a: &[f32], b: &[f32]) {
 fn sequences_beyond_the_context_and_words_beyond_the_vocabulary_are_refused() {
     let model =
         Causal::new(&mut Parameters::draw(1, 0, &Device::Cpu), "language", families()[0], Tuning::Full, false).unwrap();
-    let x = Tensor::zeros((21, 12), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let x = Tensor::zeros((21, 12), DType::F32, &Device::Cpu).unwrap();
     let long = model.forward(&x, None, &model.causal(21), None).unwrap_err();
     assert!(long.is_mistake() && long.to_string().contains("at most 20"), "{long}");
     let unknown = model.embed(&[3, 11, 12]).unwrap_err();

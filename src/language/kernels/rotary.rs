@@ -91,8 +91,11 @@ impl Turn {
                 let (first, second) = (turned.narrow(2, 0, half)?, turned.narrow(2, half, half)?);
                 let new_first = (first.broadcast_mul(&cosines)? - second.broadcast_mul(&sines)?)?;
                 let new_second = (second.broadcast_mul(&cosines)? + first.broadcast_mul(&sines)?)?;
-                let rest = turned.narrow(2, 2 * half, head_width - 2 * half)?;
-                Tensor::cat(&[&new_first, &new_second, &rest], D::Minus1)?
+                let mut parts = vec![new_first, new_second];
+                if 2 * half < head_width {
+                    parts.push(turned.narrow(2, 2 * half, head_width - 2 * half)?);
+                }
+                Tensor::cat(&parts, D::Minus1)?
             }
         };
         let deal = |part: Tensor| {

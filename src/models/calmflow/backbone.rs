@@ -8,6 +8,7 @@ use crate::language::causal::{Causal, NAME};
 use crate::language::kernels::attention::Arrangement;
 use crate::language::kv_cache::Cache;
 use crate::language::parameters::Parameters;
+use crate::language::precision::Precision;
 use crate::language::transformer::{Shift, Transformer, TransformerParams};
 
 pub(super) enum Backbone {
@@ -20,8 +21,10 @@ impl Backbone {
         Ok(match params.language {
             None => Self::Own(Transformer::new(parameters, "transformer", params.transformer)?),
             Some(language) => {
-                let model = Causal::new(parameters, NAME, language.network, language.tuning, false)?;
-                Self::Language(Box::new(model.recomputing(language.recomputes)))
+                parameters.hold(language.precision);
+                let model = Causal::new(parameters, NAME, language.network, language.tuning, false);
+                parameters.hold(Precision::F32);
+                Self::Language(Box::new(model?.recomputing(language.recomputes)))
             }
         })
     }

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::conditions::tokenizer::Tokenizer;
 use crate::language::causal::tuning::Tuning;
 use crate::language::causal::{CausalParams, NAME};
+use crate::language::precision::Precision;
 use crate::training::optimizer::Slot;
 
 /// The width of the own transformer, which learns at the full rate. Of maps that read wider rows every step moves the outputs
@@ -33,6 +34,9 @@ pub struct LanguageParams {
     pub is_random: bool,
     /// Whether numbers within its blocks are made again in the backward pass.
     pub recomputes: bool,
+    /// How its matrices are held.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What a fit is given of it.

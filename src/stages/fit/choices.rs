@@ -46,7 +46,7 @@ impl FitParams {
     }
 
     /// The choices that were made, as far as can be told, with what a method must have for them.
-    fn made(&self) -> [(&'static str, Has, bool); 52] {
+    fn made(&self) -> [(&'static str, Has, bool); 53] {
         let own = Self::default();
         [
             ("steps", Has::Training, self.steps.is_some()),
@@ -101,6 +101,7 @@ impl FitParams {
             ("lora-rank", Has::LanguageModel, self.lora_rank.is_some()),
             ("adapter-width", Has::LanguageModel, self.adapter_width.is_some()),
             ("checkpoint-activations", Has::LanguageModel, self.checkpoint_activations),
+            ("language-weights", Has::LanguageModel, self.language_weights.is_some()),
         ]
     }
 

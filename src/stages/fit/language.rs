@@ -48,6 +48,7 @@ impl FitParams {
             ("language-model-random", self.language_model_random),
             ("tune", self.tune.is_some()),
             ("checkpoint-activations", self.checkpoint_activations),
+            ("language-weights", self.language_weights.is_some()),
         ];
         match alone.into_iter().find(|(_, given)| *given && self.language_model.is_none()) {
             Some((name, _)) => refuse(name, "given", "it says something of --language-model, which is not given"),
@@ -68,7 +69,7 @@ impl FitParams {
     ///
     /// # Errors
     /// Those of [`Self::choices`] and of reading; [`Error::MissingKey`] if a language model has no tokenizer;
-    /// [`Error::InvalidParameter`] for recomputation on another device than the CPU.
+    /// [`Error::InvalidParameter`] for weights of 16 bits on the CPU.
     pub(super) fn given(&self, device: &Device, watcher: &dyn Watcher) -> Result<(Choices, Given, Option<Digests>)> {
         let choices = self.choices()?;
         if let Some(folder) = &self.pretrained {
@@ -76,9 +77,7 @@ impl FitParams {
             return Ok((choices, Given::Scgpt(Box::new(pretrained)), Some(digests)));
         }
         let Some(folder) = &self.language_model else { return Ok((choices, Given::Nothing, None)) };
-        if self.checkpoint_activations && !device.is_cpu() {
-            return refuse("checkpoint-activations", "given", "it works on the CPU only; leave it away, or --device");
-        }
+        self.language_weights.unwrap_or_default().check("language-weights", device)?;
         let read = match self.language_model_random {
             true => language_folder::read_architecture(folder)?,
             false => language_folder::read(folder, false)?,
@@ -95,6 +94,7 @@ impl FitParams {
             tuning: self.tuning(),
             is_random: self.language_model_random,
             recomputes: self.checkpoint_activations,
+            precision: self.language_weights.unwrap_or_default(),
         };
         let start = if self.language_model_random { "weights drawn at random" } else { "pretrained weights" };
         let (family, n_layers, width) = (read.params.family.name(), read.params.n_layers, read.params.width);

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::error::refuse;
 use crate::flow::Coupling;
 use crate::language::device::DeviceChoice;
+use crate::language::precision::Precision;
 use crate::models::calmflow::{DecoderKind, PromptUse};
 use crate::models::coordinates::Coordinates;
 use crate::models::counts::CountLikelihood;
@@ -118,6 +119,8 @@ pub struct FitParams {
     pub adapter_width: Option<usize>,
     /// Make the numbers within its blocks again in the backward pass.
     pub checkpoint_activations: bool,
+    /// How its matrices are held.
+    pub language_weights: Option<Precision>,
     /// Minibatches whose gradients are averaged for one step.
     pub accumulate: usize,
     /// Cells per training step.
@@ -194,6 +197,7 @@ impl Default for FitParams {
             lora_rank: None,
             adapter_width: None,
             checkpoint_activations: false,
+            language_weights: None,
             accumulate: 1,
             cells_per_step: None,
             prompts_per_step: None,
