@@ -1,11 +1,16 @@
 //! Where tensors lie and are computed.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::utils::{cuda_is_available, metal_is_available};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cuda")]
+use self::cuda::open as open_cuda;
 use crate::{Error, Result};
 
 /// The device that is asked for. Random numbers are drawn on the CPU always, so that a seed means the same everywhere; sums
@@ -68,7 +73,7 @@ impl DeviceChoice {
         match self {
             Self::Auto => [Self::Cuda, Self::Metal].into_iter().find_map(|gpu| gpu.open().ok()).map_or_else(cpu, Ok),
             Self::Cpu | Self::Composed => cpu(),
-            Self::Cuda => open_gpu("cuda", "CUDA GPU 0", cuda_is_available(), Device::new_cuda),
+            Self::Cuda => open_gpu("cuda", "CUDA GPU 0", cuda_is_available(), open_cuda),
             Self::Metal => open_gpu("metal", "Metal GPU 0", metal_is_available(), Device::new_metal),
         }
     }
@@ -88,6 +93,11 @@ impl DeviceChoice {
 fn cpu() -> Result<(Device, String)> {
     let n_threads = rayon::current_num_threads();
     Ok((Device::Cpu, format!("CPU, {n_threads} thread{}", if n_threads == 1 { "" } else { "s" })))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(number: usize) -> candle_core::Result<Device> {
+    Device::new_cuda(number)
 }
 
 fn open_gpu(
