@@ -84,25 +84,31 @@ impl Gradients {
         })
     }
 
+    /// Adds the gradient of a tensor.
+    fn add(&mut self, id: TensorId, grad: &Tensor) -> candle_core::Result<()> {
+        // What made it is not to be kept with it.
+        let grad = grad.detach().to_dtype(DType::F32)?;
+        if grad.device().is_cpu() {
+            let sum = self.here.entry(id).or_default();
+            return with_values([&grad.contiguous()?], |[grad]| {
+                add(sum, grad);
+                Ok(())
+            });
+        }
+        let sum = match self.there.remove(&id) {
+            Some(sum) => (sum + grad)?,
+            None => grad,
+        };
+        self.there.insert(id, sum);
+        Ok(())
+    }
+
     /// Adds all gradients of a backward pass but those of some tensors.
     fn add_all(&mut self, store: &GradStore, but: &[TensorId]) -> candle_core::Result<()> {
         for id in store.get_ids().filter(|id| !but.contains(id)) {
-            let Some(grad) = store.get_id(*id) else { continue };
-            // What made it is not to be kept with it.
-            let grad = grad.detach().to_dtype(DType::F32)?;
-            if !grad.device().is_cpu() {
-                let sum = match self.there.remove(id) {
-                    Some(sum) => (sum + grad)?,
-                    None => grad,
-                };
-                self.there.insert(*id, sum);
-                continue;
+            if let Some(grad) = store.get_id(*id) {
+                self.add(*id, grad)?;
             }
-            let sum = self.here.entry(*id).or_default();
-            with_values([&grad.contiguous()?], |[grad]| {
-                add(sum, grad);
-                Ok(())
-            })?;
         }
         Ok(())
     }
@@ -147,6 +153,21 @@ pub(crate) fn gradient_of(tensor: &Tensor, add: impl FnOnce(&mut Vec<f32>)) -> c
         }
         None => Ok(None),
     }
+}
+
+/// As [`gradient_of`] for a gradient that is made as a tensor.
+pub(crate) fn gradient_tensor_of(
+    tensor: &Tensor,
+    make: impl FnOnce() -> candle_core::Result<Tensor>,
+) -> candle_core::Result<Option<Tensor>> {
+    if !tensor.track_op() {
+        return Ok(None);
+    }
+    let grad = make()?;
+    OPEN.with_borrow_mut(|open| match open {
+        Some(gradients) if tensor.is_variable() => gradients.add(tensor.id(), &grad).map(|()| None),
+        _ => grad.to_dtype(tensor.dtype()).map(Some),
+    })
 }
 
 /// As [`gradient_of`] for a tensor that is no argument of the operation in the tensor library's graph.

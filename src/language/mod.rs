@@ -11,6 +11,7 @@ pub mod transformer;
 pub mod encoder;
 pub mod prefix;
 pub mod kv_cache;
+pub mod by_hand;
 pub mod segment;
 pub mod hugging_face;
 pub mod causal;

@@ -82,7 +82,8 @@ fn weights_of_sixteen_bits_learn_nearly_the_same_take_half_the_room_and_predict_
     assert!(wide != narrow_losses);
     let weights = |name: &str| std::fs::read(path.join(name).join("weights.safetensors")).unwrap();
     assert!(weights("again") == weights("narrow"), "recomputation changes a model");
-    let tensors = |name: &str| candle_core::safetensors::load_buffer(&weights(name), &candle_core::Device::Cpu).unwrap();
+    let tensors =
+        |name: &str| candle_core::safetensors::load_buffer(&weights(name), &candle_core::Device::Cpu).unwrap();
     let (wide, narrow) = (tensors("wide"), tensors("narrow"));
     let of_language = |name: &str| name.starts_with("0.language.") && wide[name].rank() == 2;
     assert!(narrow.iter().all(|(name, tensor)| (tensor.dtype() == candle_core::DType::BF16) == of_language(name)));

@@ -116,6 +116,11 @@ fn shake(parameters: &Parameters) {
 
 #[test]
 fn every_weight_and_every_embedded_token_has_the_gradient_of_finite_differences() {
+    gradients_are_those_of_finite_differences();
+    composed(gradients_are_those_of_finite_differences);
+}
+
+fn gradients_are_those_of_finite_differences() {
     let [neox, llama, ..] = families();
     let full = families().map(|params| (params, Tuning::Full));
     let beside =

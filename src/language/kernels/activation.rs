@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{contiguous, exp, for_each_block, is_fused, vectorized, with_values};
+use super::{contiguous, device, exp, for_each_block, is_fused, vectorized, with_values};
 
 /// Rows per block.
 const ROWS: usize = 16;
@@ -39,7 +39,7 @@ impl Activation {
 
     fn composed(self, u: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Gelu => u.gelu_erf(),
+            Self::Gelu => device::gelu(u),
             Self::GeluTanh => u.gelu(),
             Self::Silu => u.silu(),
             Self::Relu => u.relu(),

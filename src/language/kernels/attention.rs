@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::heads::{Scratch, attend, attend_backward};
-use super::{contiguous, for_each_block, is_fused, lock, with_values};
+use super::{contiguous, device, for_each_block, is_fused, lock, with_values};
 use crate::language::mask::Mask;
 
 /// Sequences per partial sum of the gradient of shared prefixes.
@@ -31,47 +31,13 @@ pub struct Arrangement {
 /// n_prefix_tokens, 2 · width), keys and values → (n_sequences · n_tokens, width).
 pub fn attention(qkv: &Tensor, prefix: Option<&Tensor>, arrangement: &Arrangement) -> Result<Tensor> {
     if !is_fused(qkv) {
-        return composed(qkv, prefix, arrangement);
+        return device::attention(qkv, prefix, arrangement);
     }
     let operation = Attention { arrangement: arrangement.clone() };
     match prefix {
         Some(prefix) => qkv.contiguous()?.apply_op2(&prefix.contiguous()?, operation),
         None => qkv.contiguous()?.apply_op1(operation),
     }
-}
-
-/// The same from the tensor library's own operations.
-pub fn composed(qkv: &Tensor, prefix: Option<&Tensor>, arrangement: &Arrangement) -> Result<Tensor> {
-    let (n_rows, packed) = qkv.dims2()?;
-    let (n_tokens, n_heads, width) = (arrangement.mask.n_tokens, arrangement.n_heads, packed / 3);
-    let (n_sequences, head) = (n_rows / n_tokens, width / n_heads);
-    let parts = qkv.reshape((n_sequences, n_tokens, 3, n_heads, head))?.permute((2, 0, 3, 1, 4))?;
-    let [queries, mut keys, mut values] = [parts.get(0)?, parts.get(1)?, parts.get(2)?];
-    let mut n_prefix = 0;
-    if let Some(prefix) = prefix {
-        let chosen = Tensor::new(arrangement.prefix_of_sequence.as_slice(), qkv.device())?;
-        n_prefix = prefix.dim(1)?;
-        let chosen = prefix.index_select(&chosen, 0)?.reshape((n_sequences, n_prefix, 2, n_heads, head))?;
-        let chosen = chosen.permute((2, 0, 3, 1, 4))?;
-        keys = Tensor::cat(&[&chosen.get(0)?, &keys], 2)?;
-        values = Tensor::cat(&[&chosen.get(1)?, &values], 2)?;
-    }
-    let mut hidden = Vec::with_capacity(n_sequences * n_tokens * (n_prefix + n_tokens));
-    for sequence in 0..n_sequences {
-        let length = match prefix {
-            Some(_) => arrangement.prefix_lengths[arrangement.prefix_of_sequence[sequence] as usize],
-            None => 0,
-        };
-        for token in 0..n_tokens {
-            hidden.extend((0..n_prefix).map(|place| if place < length { 0.0_f32 } else { f32::NEG_INFINITY }));
-            let row = arrangement.mask.rows(token..token + 1, n_tokens);
-            hidden.extend(row.into_iter().map(|visible| if visible { 0.0 } else { f32::NEG_INFINITY }));
-        }
-    }
-    let hidden = Tensor::from_vec(hidden, (n_sequences, 1, n_tokens, n_prefix + n_tokens), qkv.device())?;
-    let scores = (queries.contiguous()?.matmul(&keys.transpose(2, 3)?.contiguous()?)? / (head as f64).sqrt())?;
-    let shares = candle_nn::ops::softmax(&scores.broadcast_add(&hidden)?, 3)?;
-    shares.matmul(&values.contiguous()?)?.transpose(1, 2)?.reshape((n_rows, width))
 }
 
 struct Attention {

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::bias::accumulate;
+use super::device;
 use super::{BLOCK, contiguous, dot, for_each_block, is_fused, lock, vectorized, with_values};
 use crate::language::gradients::{add, gradient_of};
 
@@ -16,9 +17,7 @@ pub const EPSILON: f32 = 1e-5;
 /// **Shapes** `x`: (n_rows, n_columns); `gain`, `bias`: (n_columns).
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, epsilon: f32) -> Result<Tensor> {
     if !is_fused(x) {
-        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(epsilon))?.sqrt()?;
-        return centred.broadcast_div(&deviation)?.broadcast_mul(gain)?.broadcast_add(bias);
+        return device::norm(device::Norm::Layer, x, gain, Some(bias), epsilon);
     }
     x.contiguous()?.apply_op3(gain, bias, LayerNorm { epsilon })
 }

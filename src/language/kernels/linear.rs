@@ -1,8 +1,9 @@
 //! Affine maps of rows, with a residual beside them if there is one.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::bias::extend_with_sums;
+use super::device;
 use super::{Matrix, accumulate_product, add_column_sums, add_product, contiguous, is_fused, product, with_values};
 use crate::language::gradients::{collect_gradient, gradient_of};
 
@@ -11,17 +12,9 @@ use crate::language::gradients::{collect_gradient, gradient_of};
 /// **Shapes** `x`: (n_rows, n_in); `weight`: (n_in, n_out); `bias`: (n_out) → (n_rows, n_out).
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if !is_fused(x) {
-        return multiplied(x, weight)?.broadcast_add(bias);
+        return device::linear(x, weight, bias);
     }
     x.contiguous()?.apply_op3(weight, bias, Linear)
-}
-
-/// x W of the tensor library's own operations, in 32 bits; x is rounded as the matrix is held.
-pub(crate) fn multiplied(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    match weight.dtype() {
-        DType::F32 => x.matmul(weight),
-        held => x.to_dtype(held)?.matmul(weight)?.to_dtype(DType::F32),
-    }
 }
 
 /// y = x W + b + r.

@@ -1,7 +1,8 @@
-//! Fused operations with their own backward passes, for the CPU; on other devices each is composed of the tensor
-//! library's own operations. Every kernel splits its work by fixed blocks, so that the number of threads changes nothing.
+//! Fused operations with their own backward passes, for the CPU; [`device`] makes the same of the tensor library's own
+//! operations on others. Every kernel splits its work by fixed blocks, so that the number of threads changes nothing.
 
 mod alone;
+mod device;
 mod product;
 mod slices;
 mod heads;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use alone::alone;
 pub(crate) use alone::{for_each_block, for_each_pair_of_blocks, lock, map_each};
+pub(crate) use device::multiplied;
 pub(crate) use product::{Matrix, accumulate_product, add_product, product};
 pub(crate) use slices::{add_column_sums, contiguous, on_cpu, values, with_values};
 

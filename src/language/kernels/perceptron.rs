@@ -60,7 +60,7 @@ pub fn perceptron(x: &Tensor, by_group: Option<(&Tensor, &Arc<Vec<u32>>)>, tenso
 }
 
 /// The same from smaller operations.
-pub fn composed(x: &Tensor, by_group: Option<(&Tensor, &Arc<Vec<u32>>)>, tensors: &Tensors) -> Result<Tensor> {
+fn composed(x: &Tensor, by_group: Option<(&Tensor, &Arc<Vec<u32>>)>, tensors: &Tensors) -> Result<Tensor> {
     let mut normal = layer_norm(x, &tensors.gain, &tensors.shift, EPSILON)?;
     if let Some((vectors, of_group)) = by_group {
         normal = add_by_group(&normal, vectors, of_group)?;

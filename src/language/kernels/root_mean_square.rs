@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::bias::accumulate;
+use super::device;
 use super::{BLOCK, contiguous, dot, for_each_block, is_fused, lock, vectorized, with_values};
 use crate::language::gradients::{add, gradient_of};
 
@@ -13,8 +14,7 @@ use crate::language::gradients::{add, gradient_of};
 /// **Shapes** `x`: (n_rows, n_columns); `gain`: (n_columns).
 pub fn root_mean_square_norm(x: &Tensor, gain: &Tensor, epsilon: f32) -> Result<Tensor> {
     if !is_fused(x) {
-        let size = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(epsilon))?.sqrt()?;
-        return x.broadcast_div(&size)?.broadcast_mul(gain);
+        return device::norm(device::Norm::RootMeanSquare, x, gain, None, epsilon);
     }
     x.contiguous()?.apply_op2(gain, RootMeanSquare { epsilon })
 }

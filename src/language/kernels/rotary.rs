@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{BLOCK, contiguous, for_each_block, is_fused, vectorized, with_values};
+use super::{BLOCK, contiguous, device, for_each_block, is_fused, vectorized, with_values};
 
 /// Heads of queries, fewer or as many heads of keys and values, and the numbers of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,44 +68,8 @@ impl Turn {
         }
         match is_fused(qkv) {
             true => qkv.contiguous()?.apply_op1(self.clone()),
-            false => self.composed(qkv),
+            false => device::turned(self, qkv),
         }
-    }
-
-    /// The same from the tensor library's own operations.
-    pub fn composed(&self, qkv: &Tensor) -> Result<Tensor> {
-        let Heads { n_heads, n_key_heads, head_width } = self.heads;
-        let n_rows = qkv.dim(0)?;
-        let all = qkv.reshape((n_rows, n_heads + 2 * n_key_heads, head_width))?;
-        let turned = all.narrow(1, 0, n_heads + n_key_heads)?;
-        let turned = match &self.angles {
-            None => turned,
-            Some(angles) => {
-                let half = angles.n_turned / 2;
-                let positions = Tensor::new(self.positions.as_slice(), qkv.device())?;
-                let table = |values: &[f32]| {
-                    let table = Tensor::from_slice(values, (values.len() / half, half), qkv.device())?;
-                    table.index_select(&positions, 0)?.unsqueeze(1)
-                };
-                let (cosines, sines) = (table(&angles.cosines)?, table(&angles.sines)?);
-                let (first, second) = (turned.narrow(2, 0, half)?, turned.narrow(2, half, half)?);
-                let new_first = (first.broadcast_mul(&cosines)? - second.broadcast_mul(&sines)?)?;
-                let new_second = (second.broadcast_mul(&cosines)? + first.broadcast_mul(&sines)?)?;
-                let mut parts = vec![new_first, new_second];
-                if 2 * half < head_width {
-                    parts.push(turned.narrow(2, 2 * half, head_width - 2 * half)?);
-                }
-                Tensor::cat(&parts, D::Minus1)?
-            }
-        };
-        let deal = |part: Tensor| {
-            let shape = (n_rows, n_key_heads, n_heads / n_key_heads, head_width);
-            part.unsqueeze(2)?.broadcast_as(shape)?.reshape((n_rows, n_heads, head_width))
-        };
-        let queries = turned.narrow(1, 0, n_heads)?;
-        let keys = deal(turned.narrow(1, n_heads, n_key_heads)?)?;
-        let values = deal(all.narrow(1, n_heads + n_key_heads, n_key_heads)?)?;
-        Tensor::cat(&[&queries, &keys, &values], 1)?.reshape((n_rows, 3 * n_heads * head_width))
     }
 
     /// Cosines and sines of a position.

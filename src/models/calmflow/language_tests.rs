@@ -31,7 +31,13 @@ fn network(family: CausalParams) -> CausalParams {
 }
 
 fn params(family: CausalParams, tuning: Tuning, decoder: DecoderKind) -> CalmFlowParams {
-    let language = LanguageParams { network: network(family), tuning, is_random: false, recomputes: false, precision: Precision::F32 };
+    let language = LanguageParams {
+        network: network(family),
+        tuning,
+        is_random: false,
+        recomputes: false,
+        precision: Precision::F32,
+    };
     let own = CalmFlowParams::of(decoder);
     CalmFlowParams {
         prompt_use: PromptUse::Both,
@@ -173,7 +179,13 @@ fn states_and_evidence_are_as_large_as_tokens_and_prompts_move_every_block_and_t
 fn wide_and_pretrained_weights_learn_slower() {
     let [neox, ..] = families();
     let rates = |width: usize, is_random: bool, tuning: Tuning| {
-        let language = LanguageParams { network: CausalParams { width, ..neox }, tuning, is_random, recomputes: false, precision: Precision::F32 };
+        let language = LanguageParams {
+            network: CausalParams { width, ..neox },
+            tuning,
+            is_random,
+            recomputes: false,
+            precision: Precision::F32,
+        };
         let variable = candle_core::Var::from_tensor(&Tensor::new(&[0.0_f32], &Device::Cpu).unwrap()).unwrap();
         let names = ["0.language.last.gain", "0.to_shift.weight", "0.to_shift.bias", "1.encoder.weight"];
         let mut slots = names.map(|name| Slot::new(name, &variable, 1.0, 1.0));
