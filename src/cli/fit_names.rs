@@ -90,7 +90,7 @@ names! {
 names! {
     /// `--device`.
     DeviceName => DeviceChoice {
-        /// The best that this program was built for and that is there.
+        /// A GPU, if there is one, for a language model or a pretrained scgpt; else the processor, which is faster for small networks.
         Auto => DeviceChoice::Auto,
         /// The processor.
         Cpu => DeviceChoice::Cpu,

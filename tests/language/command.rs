@@ -79,7 +79,7 @@ fn the_device_is_named_and_weights_of_sixteen_bits_give_nearly_the_same() {
         let whole = &expected[&format!("{case}.hidden")];
         let theirs = whole.get(0).unwrap().narrow(0, 0, 9).unwrap();
         let far = gap(&tensors["last_hidden_state"].get(0).unwrap(), &theirs);
-        assert!(far > 1e-4 && far < 3e-2, "{case}: {far}");
+        assert!(far > 1e-4 && far < 6e-2, "{case}: {far}");
     }
 }
 

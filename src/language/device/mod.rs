@@ -18,7 +18,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceChoice {
-    /// The best that this program was built for and that is there.
+    /// A GPU that this program was built for and that is there, for a network that was pretrained elsewhere or is as large as one;
+    /// else the processor, which is faster for small ones: a GPU spends more time on each operation than these take.
     #[default]
     Auto,
     /// The processor.
@@ -64,7 +65,18 @@ pub(crate) fn composed<T>(run: impl FnOnce() -> T) -> T {
 }
 
 impl DeviceChoice {
-    /// Opens the device; with it comes a description for people.
+    /// Opens the device for a network that is large or not; with it comes a description for people.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(self, is_large: bool) -> Result<(Device, String)> {
+        match self {
+            Self::Auto if !is_large => Self::Cpu.open(),
+            named => named.open(),
+        }
+    }
+
+    /// Opens the device for a large network; with it comes a description for people.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`] if this program was not built for the device, or if there is none.

@@ -47,7 +47,8 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
     Checkpoint::check(params)?;
-    let (device, device_name) = params.device.open()?;
+    let (device, device_name) =
+        params.device.open_for(params.language_model.is_some() || params.pretrained.is_some())?;
     watcher.say(&format!("device: {device_name}"));
     let mut screen = Screen::read(params)?;
     let (wording, reads) = params.wording(&screen.settings.covariates, &screen.known, watcher)?;
