@@ -217,6 +217,28 @@ pub fn refuse<T>(name: &str, value: impl ToString, reason: &str) -> Result<T> {
     Err(Error::InvalidParameter { name: name.into(), value: value.to_string(), reason: reason.into() })
 }
 
+/// Refuses sizes of zero.
+///
+/// # Errors
+/// [`Error::InvalidParameter`], naming the first.
+pub fn refuse_zero<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>) -> Result<()> {
+    match sizes.into_iter().find(|(_, size)| *size == 0) {
+        Some((name, _)) => refuse(name, 0, "it must be above zero"),
+        None => Ok(()),
+    }
+}
+
+/// Refuses settings below zero, and those that are not finite.
+///
+/// # Errors
+/// [`Error::InvalidParameter`], naming the first.
+pub fn refuse_below_zero<'a>(values: impl IntoIterator<Item = (&'a str, f64)>) -> Result<()> {
+    match values.into_iter().find(|(_, value)| !(*value >= 0.0 && value.is_finite())) {
+        Some((name, value)) => refuse(name, value, "it must be zero or above"),
+        None => Ok(()),
+    }
+}
+
 impl From<candle_core::Error> for Error {
     fn from(source: candle_core::Error) -> Self {
         Self::backend("tensor operation", source)

@@ -35,6 +35,9 @@ PYTHON
 
 printf 'device\tweights\ttrained\tseconds a step\tMB\tGPU MB\tlast loss\tseconds for 1,000 cells\n'
 for device in $devices; do
+  # The first use of a device loads its libraries.
+  "$scflow" fit "$folder/prepared.h5ad" -o "$folder/fit" --language-model "$folder/model" --tune lora --steps 2 --device "$device" \
+    --quiet --force
   for weights in f32 bf16; do
     if [ "$device $weights" = "cpu bf16" ]; then continue; fi
     for choice in "full" "full --checkpoint-activations" "lora"; do

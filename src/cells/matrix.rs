@@ -108,6 +108,11 @@ impl SparseMatrix {
         &mut self.values
     }
 
+    /// The stored values of each row, to be changed in place.
+    pub fn rows_mut(&mut self) -> Vec<&mut [f32]> {
+        cut(&self.indptr, &mut self.values)
+    }
+
     /// The columns and values of one row.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let range = self.indptr[row]..self.indptr[row + 1];
@@ -154,15 +159,8 @@ impl SparseMatrix {
         lengths.iter().for_each(|length| indptr.push(indptr[indptr.len() - 1] + length));
         let n_stored = indptr[lengths.len()];
         let (mut indices, mut values) = (vec![0_u32; n_stored], vec![0_f32; n_stored]);
-        let mut rows = Vec::with_capacity(lengths.len());
-        let (mut rest_indices, mut rest_values) = (&mut indices[..], &mut values[..]);
-        for &length in &lengths {
-            let (row_indices, later_indices) = rest_indices.split_at_mut(length);
-            let (row_values, later_values) = rest_values.split_at_mut(length);
-            rows.push((row_indices, row_values));
-            (rest_indices, rest_values) = (later_indices, later_values);
-        }
-        rows.into_par_iter().enumerate().with_min_len(ROWS_PER_TASK).for_each(|(row, (indices, values))| {
+        let rows = cut(&indptr, &mut indices).into_par_iter().zip(cut(&indptr, &mut values));
+        rows.enumerate().with_min_len(ROWS_PER_TASK).for_each(|(row, (indices, values))| {
             let (columns, stored) = self.row(row);
             let kept = columns.iter().zip(stored).filter_map(|(&column, &value)| {
                 let place = places[column as usize];
@@ -247,4 +245,15 @@ impl SparseMatrix {
             }
         }
     }
+}
+
+/// The rows of what is stored in the order of rows.
+fn cut<'a, T>(indptr: &[usize], mut rest: &'a mut [T]) -> Vec<&'a mut [T]> {
+    let mut rows = Vec::with_capacity(indptr.len().saturating_sub(1));
+    for ends in indptr.windows(2) {
+        let (row, after) = rest.split_at_mut(ends[1] - ends[0]);
+        rows.push(row);
+        rest = after;
+    }
+    rows
 }

@@ -119,15 +119,8 @@ pub fn log_normalize(counts: &SparseMatrix, library_sizes: &[f64], target_sum: f
 ///
 /// **Shapes** `counts`: (n_cells, n_genes); `factors`: (n_cells)
 pub fn log_scaled(counts: &mut SparseMatrix, factors: &[f64]) {
-    let ends = counts.indptr().to_vec();
-    let mut rows = Vec::with_capacity(factors.len());
-    let mut rest = counts.values_mut();
-    for (row, &factor) in factors.iter().enumerate() {
-        let (values, after) = rest.split_at_mut(ends[row + 1] - ends[row]);
-        rows.push((values, factor));
-        rest = after;
-    }
-    rows.into_par_iter().with_min_len(ROWS_PER_TASK).for_each(|(values, factor)| log_row(values, factor));
+    let rows = counts.rows_mut().into_par_iter().zip(factors).with_min_len(ROWS_PER_TASK);
+    rows.for_each(|(values, &factor)| log_row(values, factor));
 }
 
 vectorized! {

@@ -18,9 +18,11 @@ const LEAST_SMALL: usize = 8;
 
 /// Blocks of rows, as small as counts are: two bytes for a column and one for a count below 256, beside a list of all other
 /// values. A value comes back to the bit.
-pub(super) struct Remembered {
-    n_bytes_left: Mutex<usize>,
-    blocks: Mutex<BTreeMap<(usize, usize), Counts>>,
+pub(super) struct Remembered(Mutex<Room>);
+
+struct Room {
+    n_bytes_left: usize,
+    blocks: BTreeMap<(usize, usize), Counts>,
 }
 
 /// A block of counts.
@@ -36,7 +38,7 @@ struct Counts {
 impl Remembered {
     /// Nothing yet, and so many bytes at most.
     pub(super) fn new(n_bytes: usize) -> Self {
-        Self { n_bytes_left: Mutex::new(n_bytes), blocks: Mutex::default() }
+        Self(Mutex::new(Room { n_bytes_left: n_bytes, blocks: BTreeMap::new() }))
     }
 
     /// The block of these rows, which `read` reads if it is not known yet.
@@ -49,17 +51,17 @@ impl Remembered {
         read: impl FnOnce(Range<usize>) -> Result<SparseMatrix>,
     ) -> Result<SparseMatrix> {
         let key = (range.start, range.end);
-        if let Some(counts) = lock(&self.blocks).get(&key) {
+        if let Some(counts) = lock(&self.0).blocks.get(&key) {
             return counts.unpacked();
         }
         let block = read(range)?;
-        let mut n_bytes_left = lock(&self.n_bytes_left);
+        let mut room = lock(&self.0);
         let n_bytes = Counts::n_bytes(&block);
-        if n_bytes <= *n_bytes_left
+        if n_bytes <= room.n_bytes_left
             && let Some(counts) = Counts::packed(&block)
         {
-            *n_bytes_left -= n_bytes;
-            lock(&self.blocks).insert(key, counts);
+            room.n_bytes_left -= n_bytes;
+            room.blocks.insert(key, counts);
         }
         Ok(block)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse, refuse_below_zero, refuse_zero};
 use crate::language::kernels::activation::Activation;
 
 /// The architectures.
@@ -88,7 +88,7 @@ impl BertParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for sizes that cannot go together.
     pub fn check(&self) -> Result<()> {
-        let sizes = [
+        refuse_zero([
             ("vocabulary", self.n_words),
             ("width", self.width),
             ("layers", self.n_layers),
@@ -99,10 +99,7 @@ impl BertParams {
                 "layers from one that sees everything to the next",
                 self.windows.map_or(1, |windows| windows.global_every),
             ),
-        ];
-        if let Some((name, size)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-            return refuse(name, size, "it must be above zero");
-        }
+        ])?;
         if !self.width.is_multiple_of(self.n_heads) {
             return refuse("heads", self.n_heads, &format!("they must share a width of {} evenly", self.width));
         }
@@ -115,10 +112,7 @@ impl BertParams {
         if self.windows.is_some() && !(self.width / self.n_heads).is_multiple_of(2) {
             return refuse("heads", self.n_heads, "rotary positions need an even number of numbers in each");
         }
-        if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
-            return refuse("epsilon of the normalisation", self.epsilon, "it must be zero or above");
-        }
-        Ok(())
+        refuse_below_zero([("epsilon of the normalisation", self.epsilon)])
     }
 
     /// Rows of the table of positions in a folder that stand before that of the first token.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rotary::RotaryParams;
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse, refuse_below_zero, refuse_zero};
 use crate::language::kernels::activation::Activation;
 use crate::language::kernels::rotary::Heads;
 
@@ -97,7 +97,7 @@ impl CausalParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for sizes that cannot go together.
     pub fn check(&self) -> Result<()> {
-        let sizes = [
+        refuse_zero([
             ("vocabulary", self.n_words),
             ("width", self.width),
             ("layers", self.n_layers),
@@ -106,17 +106,12 @@ impl CausalParams {
             ("numbers of a head", self.head_width),
             ("hidden numbers", self.n_hidden),
             ("context", self.context),
-        ];
-        if let Some((name, size)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-            return refuse(name, size, "it must be above zero");
-        }
+        ])?;
         if !self.n_heads.is_multiple_of(self.n_key_heads) {
             let reason = format!("the {} heads of queries must share them evenly", self.n_heads);
             return refuse("heads of keys", self.n_key_heads, &reason);
         }
-        if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
-            return refuse("epsilon of the normalisation", self.epsilon, "it must be zero or above");
-        }
+        refuse_below_zero([("epsilon of the normalisation", f64::from(self.epsilon))])?;
         if !(self.start_deviation > 0.0 && self.start_deviation.is_finite()) {
             return refuse("initializer_range", self.start_deviation, "it must be above zero");
         }

@@ -1,4 +1,4 @@
-//! Fused operations with their own backward passes, for the CPU; [`device`] makes the same of the tensor library's own
+//! Fused operations with their own backward passes, for the CPU; `device` makes the same of the tensor library's own
 //! operations on others. Every kernel splits its work by fixed blocks, so that the number of threads changes nothing.
 
 mod alone;

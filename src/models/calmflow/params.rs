@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::language::LanguageParams;
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse, refuse_below_zero, refuse_zero};
 use crate::flow::{Coupling, Path};
 use crate::language::causal::CausalParams;
 use crate::language::mask::TokenOrder;
@@ -198,7 +198,7 @@ impl CalmFlowParams {
             let reason = "a language model from outside reads prompts as tokens: use prefix or both";
             return refuse("prompt-use", "sum", reason);
         }
-        for (name, value) in [
+        refuse_zero([
             ("members", self.n_members),
             ("time-steps", self.n_steps),
             ("window", self.window.unwrap_or(1)),
@@ -207,23 +207,15 @@ impl CalmFlowParams {
             ("mixture-components", self.n_mixture),
             ("cells-per-step", self.n_cells),
             ("prompts-per-step", self.n_prompts),
-        ] {
-            if value == 0 {
-                return refuse(name, "0", "it must be above zero");
-            }
-        }
-        if !(self.path.sigma() >= 0.0 && self.path.sigma().is_finite()) {
-            return refuse("sigma", self.path.sigma(), "it must be zero or above");
-        }
-        if !(self.history_noise >= 0.0 && self.history_noise.is_finite()) {
-            return refuse("history-noise", self.history_noise, "it must be zero or above");
-        }
+        ])?;
+        refuse_below_zero([
+            ("sigma", f64::from(self.path.sigma())),
+            ("history-noise", f64::from(self.history_noise)),
+            ("beta", self.beta),
+        ])?;
         check_dropout(self.condition_dropout)?;
         if self.coupling == Coupling::Entropic && self.path.sigma() == 0.0 {
             return refuse("coupling", "entropic", "it needs --sigma above zero: the regularisation is 2 sigma^2");
-        }
-        if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return refuse("beta", self.beta, "it must be zero or above");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse, refuse_below_zero, refuse_zero};
 use crate::flow::{Coupling, Spread};
 use crate::models::coordinates::Coordinates;
 use crate::models::guide::Centre;
@@ -136,20 +136,14 @@ impl CfmParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [
+        refuse_zero([
             ("members", self.n_members),
             ("width", self.width),
             ("layers", self.n_layers),
             ("cells-per-step", self.n_cells),
             ("prompts-per-step", self.n_prompts),
-        ] {
-            if value == 0 {
-                return refuse(name, "0", "it must be above zero");
-            }
-        }
-        if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
-            return refuse("sigma", self.sigma, "it must be zero or above");
-        }
+        ])?;
+        refuse_below_zero([("sigma", f64::from(self.sigma))])?;
         check_dropout(self.condition_dropout)?;
         if self.variant == Variant::CfmSb && self.sigma == 0.0 {
             return refuse("sigma", "0", "`cfm-sb` needs it above zero; without noise it is `cfm-ot`");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse_below_zero, refuse_zero};
 use crate::models::counts::CountLikelihood;
 use crate::models::guide::Centre;
 
@@ -51,22 +51,13 @@ impl CpaParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [
+        refuse_zero([
             ("latent", self.n_latent),
             ("width", self.width),
             ("layers", self.n_layers),
             ("adversary-width", self.adversary_width),
             ("cells-per-step", self.n_cells),
-        ] {
-            if value == 0 {
-                return refuse(name, "0", "it must be above zero");
-            }
-        }
-        for (name, value) in [("adversary", self.adversary), ("penalty", self.penalty)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return refuse(name, value, "it must be zero or above");
-            }
-        }
-        Ok(())
+        ])?;
+        refuse_below_zero([("adversary", self.adversary), ("penalty", self.penalty)])
     }
 }

@@ -89,15 +89,16 @@ impl DescribedEffects {
         let texts: Vec<&str> = described.iter().map(|(_, text, _)| *text).collect();
         let n_dims = described.first().map_or(0, |(.., effect)| effect.len());
         let targets = Array2::from_shape_fn((texts.len(), n_dims), |(i, d)| f64::from(described[i].2[d]));
-        let words = TextEncoder::of_words(&texts);
-        let (encoder, error_of_words) = match network {
-            None => (words, None),
+        let (words, of_words) = TextEncoder::of_words(&texts);
+        let (encoder, vectors, error_of_words) = match network {
+            None => (words, of_words, None),
             Some(network) => {
-                let other = Choice::best(&vectors(&words, &texts, None)?, &targets)?;
-                (TextEncoder::of_network(network, &texts)?, Some(other.ridge.left_out_error(&targets)))
+                let other = Choice::best(&rounded(&of_words), &targets)?;
+                let (encoder, vectors) = TextEncoder::of_network(network, &texts)?;
+                (encoder, vectors, Some(other.ridge.left_out_error(&targets)))
             }
         };
-        let vectors = vectors(&encoder, &texts, network)?;
+        let vectors = rounded(&vectors);
         let Choice { degree, strength, ridge: fitted, error_of_mean } = Choice::best(&vectors, &targets)?;
         let strength = Strength {
             degree,
@@ -139,10 +140,9 @@ impl DescribedEffects {
 }
 
 /// The vectors of texts, rounded as in a file, so that the estimates are the same before and after: (n_texts, n_numbers).
-fn vectors(encoder: &TextEncoder, texts: &[&str], network: Option<&TextNetwork>) -> Result<Array2<f32>> {
-    let vectors = texts.iter().map(|text| encoder.vector(text, network)).collect::<Result<Vec<_>>>()?;
+fn rounded(vectors: &[Array1<f64>]) -> Array2<f32> {
     let n_numbers = vectors.first().map_or(0, Array1::len);
-    Ok(Array2::from_shape_fn((texts.len(), n_numbers), |(i, j)| vectors[i][j] as f32))
+    Array2::from_shape_fn((vectors.len(), n_numbers), |(i, j)| vectors[i][j] as f32)
 }
 
 /// The power and the ridge that tell rows best when each is left out.

@@ -28,22 +28,26 @@ pub enum TextEncoder {
 }
 
 impl TextEncoder {
-    /// Counts the words of training texts.
-    pub fn of_words(texts: &[&str]) -> Self {
-        Self::Words(Words::fit(texts))
+    /// Counts the words of training texts; with the vectors of these.
+    pub fn of_words(texts: &[&str]) -> (Self, Vec<Array1<f64>>) {
+        let words = Words::fit(texts);
+        let vectors = texts.iter().map(|text| words.vector(text)).collect();
+        (Self::Words(words), vectors)
     }
 
-    /// Takes the mean of a network over training texts.
+    /// Takes the mean of a network over training texts; with the vectors of these.
     ///
     /// # Errors
     /// Those of [`TextNetwork::pooled`].
-    pub fn of_network(network: &TextNetwork, texts: &[&str]) -> Result<Self> {
+    pub fn of_network(network: &TextNetwork, texts: &[&str]) -> Result<(Self, Vec<Array1<f64>>)> {
+        let pooled = |text: &&str| Ok(network.pooled(text)?.mapv(f64::from));
+        let pooled = texts.iter().map(pooled).collect::<Result<Vec<_>>>()?;
         let mut sum = Array1::<f64>::zeros(network.params().size()[1]);
-        for text in texts {
-            sum += &network.pooled(text)?.mapv(f64::from);
-        }
+        pooled.iter().for_each(|pooled| sum += pooled);
         // Rounded as in a file, so that vectors are the same before and after.
-        Ok(Self::Network { mean: sum.mapv(|value| (value / texts.len().max(1) as f64) as f32) })
+        let mean = sum.mapv(|value| (value / texts.len().max(1) as f64) as f32);
+        let vectors = pooled.into_iter().map(|pooled| direction(pooled, &mean)).collect();
+        Ok((Self::Network { mean }, vectors))
     }
 
     /// The vector of a text, of length one, or zero where the text says nothing that is known: (n_numbers).
@@ -53,7 +57,7 @@ impl TextEncoder {
     pub fn vector(&self, text: &str, network: Option<&TextNetwork>) -> Result<Array1<f64>> {
         let mean = match self {
             Self::Words(words) => return Ok(words.vector(text)),
-            Self::Network { mean } => mean.mapv(f64::from),
+            Self::Network { mean } => mean,
         };
         let Some(network) = network else {
             return Err(Error::MissingKey {
@@ -70,11 +74,17 @@ impl TextEncoder {
                 got: pooled.len().to_string(),
             });
         }
-        let size = mean.dot(&mean).sqrt();
-        let difference = pooled - mean;
-        let length = difference.dot(&difference).sqrt();
-        Ok(if length > NEAREST * size { difference / length } else { Array1::zeros(difference.len()) })
+        Ok(direction(pooled, mean))
     }
+}
+
+/// Where a pooled state lies from the mean: a vector of length one, or zero.
+fn direction(pooled: Array1<f64>, mean: &Array1<f32>) -> Array1<f64> {
+    let mean = mean.mapv(f64::from);
+    let size = mean.dot(&mean).sqrt();
+    let difference = pooled - mean;
+    let length = difference.dot(&difference).sqrt();
+    if length > NEAREST * size { difference / length } else { Array1::zeros(difference.len()) }
 }
 
 #[cfg(test)]
@@ -104,11 +114,12 @@ mod tests {
     fn vectors_of_a_network_are_directions_from_the_mean_of_training_texts() {
         for pooling in [Pooling::Mean, Pooling::Last] {
             let network = network(pooling);
-            let encoder = TextEncoder::of_network(&network, &TEXTS).unwrap();
+            let (encoder, vectors) = TextEncoder::of_network(&network, &TEXTS).unwrap();
             let pooled = TEXTS.map(|text| network.pooled(text).unwrap().mapv(f64::from));
             let mean = (&pooled[0] + &pooled[1] + &pooled[2]) / 3.0;
             let mut sum = Array1::<f64>::zeros(mean.len());
-            for (text, pooled) in TEXTS.iter().zip(&pooled) {
+            for (number, (text, pooled)) in TEXTS.iter().zip(&pooled).enumerate() {
+                assert_eq!(encoder.vector(text, Some(&network)).unwrap(), vectors[number]);
                 let (vector, gap) = (encoder.vector(text, Some(&network)).unwrap(), pooled - &mean);
                 assert!((vector.dot(&vector) - 1.0).abs() < 1e-12);
                 let length = gap.dot(&gap).sqrt();
@@ -124,7 +135,7 @@ mod tests {
     #[test]
     fn texts_that_are_all_alike_say_nothing_of_each_other() {
         let network = network(Pooling::Mean);
-        let encoder = TextEncoder::of_network(&network, &["blocks X"; 7]).unwrap();
+        let (encoder, _) = TextEncoder::of_network(&network, &["blocks X"; 7]).unwrap();
         assert_eq!(encoder.vector("blocks X", Some(&network)).unwrap().sum(), 0.0);
         assert!(encoder.vector("blocks Y", Some(&network)).unwrap().iter().any(|value| *value != 0.0));
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::refuse;
+use crate::error::refuse_zero;
 use crate::language::encoder::EncoderParams;
 use crate::models::guide::Centre;
 
@@ -43,11 +43,7 @@ impl ScgptParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [("genes-per-step", self.n_genes), ("cells-per-step", self.n_cells)] {
-            if value == 0 {
-                return refuse(name, "0", "it must be above zero");
-            }
-        }
+        refuse_zero([("genes-per-step", self.n_genes), ("cells-per-step", self.n_cells)])?;
         self.encoder.check()
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse, refuse_zero};
 use crate::models::counts::CountLikelihood;
 use crate::models::guide::Centre;
 use crate::models::source::Source;
@@ -57,16 +57,12 @@ impl ScviParams {
     /// # Errors
     /// [`crate::Error::InvalidParameter`] for a value that cannot work.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [
+        refuse_zero([
             ("latent", self.n_latent),
             ("width", self.width),
             ("layers", self.n_layers),
             ("cells-per-step", self.n_cells),
-        ] {
-            if value == 0 {
-                return refuse(name, "0", "it must be above zero");
-            }
-        }
+        ])?;
         if !(0.0..1.0).contains(&self.dropout) {
             return refuse("dropout", self.dropout, "it must be zero or above, and below one");
         }

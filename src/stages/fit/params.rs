@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Every;
 use super::language::Tune;
 use crate::Result;
-use crate::error::refuse;
+use crate::error::{refuse, refuse_below_zero};
 use crate::flow::Coupling;
 use crate::language::device::DeviceChoice;
 use crate::language::precision::Precision;
@@ -252,9 +252,7 @@ impl FitParams {
         if self.validation_split && self.validation_conditions > 0 {
             return refuse("validation-conditions and validation-split", "both", "give one of them");
         }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return refuse("weight-decay", self.weight_decay, "it must be zero or above");
-        }
+        refuse_below_zero([("weight-decay", self.weight_decay)])?;
         self.check_wording()?;
         self.choices().map(drop)
     }

@@ -20,9 +20,9 @@ impl Expected {
 
     /// One step of the gradient g.
     fn step(&mut self, n_steps: i32, g: &[f64]) {
-        for i in 0..self.x.len() {
-            self.m[i] = 0.9 * self.m[i] + 0.1 * g[i];
-            self.v[i] = 0.99 * self.v[i] + 0.01 * g[i] * g[i];
+        for (i, g) in g.iter().enumerate() {
+            self.m[i] = 0.9 * self.m[i] + 0.1 * g;
+            self.v[i] = 0.99 * self.v[i] + 0.01 * g * g;
             let (m, v) = (self.m[i] / (1.0 - 0.9_f64.powi(n_steps)), self.v[i] / (1.0 - 0.99_f64.powi(n_steps)));
             self.x[i] -= RATE * (m / (v.sqrt() + 1e-8) + DECAY * self.x[i]);
         }
