@@ -3,7 +3,8 @@
 # a quarter of the components is held out with all that contains them, and a quarter of the other pairs. A small GPT-NeoX
 # that pretrain.py pretrained on such sentences of other screens (natural language, nl), against the same architecture drawn
 # at random (ri), and against scflow's own sum of words (own): each measured from the mean of all cells (plain), where only
-# the words tell conditions apart, and from the estimate in closed form (centred), which knows the descriptions too.
+# the words tell conditions apart, and from the estimate in closed form (centred), which knows the descriptions too. LoRA and
+# adapters beside the pretrained model (lora, adapters) are measured where only words tell.
 #
 # usage: bash benches/language/experiment.sh FOLDER [SEEDS [STEPS]]; needs scflow in SCFLOW or on the PATH, awk, and PYTHON with
 # torch, transformers and tokenizers.
@@ -16,6 +17,8 @@ columns=(--perturbation-column perturbation --control control --covariate cell_t
 declare -A arms=(
   [own-plain]="--members 1 --centre none" [own-centred]="--members 1"
   [nl-plain]="--language-model $folder/model --centre none" [nl-centred]="--language-model $folder/model"
+  [lora-plain]="--language-model $folder/model --tune lora --centre none"
+  [adapters-plain]="--language-model $folder/model --tune adapters --centre none"
   [ri-plain]="--language-model $folder/model --language-model-random --centre none"
   [ri-centred]="--language-model $folder/model --language-model-random"
 )

@@ -17,8 +17,9 @@ use crate::training::optimizer::Slot;
 const WIDTH: f64 = 64.0;
 /// How much slower pretrained weights learn beyond that, and do not decay: they hold what was learned before.
 const PRETRAINED_RATE: f64 = 0.25;
-/// The rate of what is trained beside fixed weights: 5e-4 at the usual learning rate.
-const BESIDE_RATE: f64 = 0.25;
+/// The rates of what is trained beside fixed weights; it starts as nothing, and a few hundred steps must be enough.
+const LORA_RATE: f64 = 4.0;
+const ADAPTER_RATE: f64 = 1.0;
 /// What else reads rows of the model's width.
 const READERS: [&str; 5] = ["to_shift", "mixture.output", "mixture.to_centre", "variational", "encoder.second"];
 
@@ -64,7 +65,11 @@ impl LanguageParams {
                 slot.rate = match self.tuning {
                     Tuning::Full if self.is_random => by_width,
                     Tuning::Full => PRETRAINED_RATE * by_width,
-                    Tuning::Adapters { .. } | Tuning::Lora { .. } => BESIDE_RATE,
+                    // Of both, one part reads rows of the model's width, and the other the few numbers that come out of it.
+                    Tuning::Lora { .. } if name.ends_with(".lora.first") => LORA_RATE * by_width,
+                    Tuning::Lora { .. } => LORA_RATE,
+                    Tuning::Adapters { .. } if name.ends_with(".adapter.down.weight") => ADAPTER_RATE * by_width,
+                    Tuning::Adapters { .. } => ADAPTER_RATE,
                 };
                 if self.tuning == Tuning::Full && !self.is_random {
                     slot.decay = 0.0;
