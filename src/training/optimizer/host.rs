@@ -1,5 +1,6 @@
 //! AdamW on the CPU, in one pass per tensor.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, bail};
@@ -14,7 +15,7 @@ const PIECE: usize = 16_384;
 
 /// As [`super::step`].
 pub(super) fn step(slots: &mut [Slot], parts: &[Gradients], rule: Rule) -> Result<f64> {
-    let sums: Vec<Option<(Vec<f32>, f64)>> = slots.par_iter().map(|slot| sum(slot, parts)).collect::<Result<_>>()?;
+    let sums = slots.par_iter().map(|slot| sum(slot, parts)).collect::<Result<Vec<_>>>()?;
     let norm = sums.iter().flatten().map(|(_, squares)| squares).sum::<f64>().sqrt();
     let scale = rule.grad_scale(norm);
     slots.par_iter_mut().zip(&sums).try_for_each(|(slot, sum)| {
@@ -27,15 +28,15 @@ pub(super) fn step(slots: &mut [Slot], parts: &[Gradients], rule: Rule) -> Resul
 }
 
 /// The gradient of one tensor and the sum of its squares.
-fn sum(slot: &Slot, parts: &[Gradients]) -> Result<Option<(Vec<f32>, f64)>> {
+fn sum<'a>(slot: &Slot, parts: &'a [Gradients]) -> Result<Option<(Cow<'a, [f32]>, f64)>> {
     let mut grads = parts.iter().filter_map(|part| part.get(slot.variable.as_tensor()));
     let Some(first) = grads.next() else { return Ok(None) };
-    let mut sum = first.to_vec();
+    let mut sum = Cow::Borrowed(first);
     for grad in grads.by_ref() {
         if grad.len() != sum.len() {
             break;
         }
-        accumulate(&mut sum, grad);
+        accumulate(sum.to_mut(), grad);
     }
     if sum.len() != slot.variable.elem_count() || grads.next().is_some() {
         bail!("a gradient of `{}` has another shape than its tensor", slot.name);
