@@ -120,6 +120,9 @@ fn wrong_configurations_end_with_status_two_before_anything_is_written() {
     refused(CONFIG, &["--set", "fit.output=\"x\""], "the run decides this");
     refused(CONFIG, &["--set", "input=nowhere.h5ad"], "nowhere.h5ad`: no such file");
     refused(CONFIG, &["--set", "fit.heads=0"], "heads");
+    let sizes = "width = 16\nlayers = 1\nheads = 2\n";
+    let narrow = "language_model = \"model\"\nlanguage_weights = \"bf16\"\ndevice = \"cpu\"\n";
+    refused(&CONFIG.replace(sizes, narrow), &[], "language-weights = `bf16`: the CPU multiplies in 32 bits only");
     refused("output = ", &[], "run.toml");
     std::fs::remove_file(path.join("run.toml")).unwrap();
     assert_eq!(run(path, &[]).0, 2);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{FitParams, Watcher};
@@ -68,16 +67,14 @@ impl FitParams {
     /// The method with its choices, what it starts from, and the digests of the files that this comes from.
     ///
     /// # Errors
-    /// Those of [`Self::choices`] and of reading; [`Error::MissingKey`] if a language model has no tokenizer;
-    /// [`Error::InvalidParameter`] for weights of 16 bits on the CPU.
-    pub(super) fn given(&self, device: &Device, watcher: &dyn Watcher) -> Result<(Choices, Given, Option<Digests>)> {
+    /// Those of [`Self::choices`] and of reading; [`Error::MissingKey`] if a language model has no tokenizer.
+    pub(super) fn given(&self, watcher: &dyn Watcher) -> Result<(Choices, Given, Option<Digests>)> {
         let choices = self.choices()?;
         if let Some(folder) = &self.pretrained {
             let (pretrained, digests) = pretrained_folder::read(folder)?;
             return Ok((choices, Given::Scgpt(Box::new(pretrained)), Some(digests)));
         }
         let Some(folder) = &self.language_model else { return Ok((choices, Given::Nothing, None)) };
-        self.language_weights.unwrap_or_default().check("language-weights", device)?;
         let read = match self.language_model_random {
             true => language_folder::read_architecture(folder)?,
             false => language_folder::read(folder, false)?,

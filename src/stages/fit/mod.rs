@@ -47,14 +47,13 @@ pub fn fit(params: &FitParams, watcher: &dyn Watcher) -> Result<()> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
     Checkpoint::check(params)?;
-    let (device, device_name) =
-        params.device.open_for(params.language_model.is_some() || params.pretrained.is_some())?;
+    let (device, device_name) = params.open_device()?;
     watcher.say(&format!("device: {device_name}"));
     let mut screen = Screen::read(params)?;
     let (wording, reads) = params.wording(&screen.settings.covariates, &screen.known, watcher)?;
     watcher.say(&format!("fitting to {} training cells; {} held out", screen.conditions.len(), screen.n_held_out));
 
-    let (choices, given, given_sha256) = params.given(&device, watcher)?;
+    let (choices, given, given_sha256) = params.given(watcher)?;
     // First, so that counts that cannot be used are told before hours of training.
     let gene_decoder = match choices.makes() {
         Makes::Counts => None,

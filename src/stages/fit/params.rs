@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Every;
@@ -254,6 +255,18 @@ impl FitParams {
         }
         refuse_below_zero([("weight-decay", self.weight_decay)])?;
         self.check_wording()?;
-        self.choices().map(drop)
+        self.choices()?;
+        match self.language_weights {
+            None | Some(Precision::F32) => Ok(()),
+            Some(narrow) => narrow.check("language-weights", &self.open_device()?.0),
+        }
+    }
+
+    /// The device, with a description for people.
+    ///
+    /// # Errors
+    /// Those of [`DeviceChoice::open`].
+    pub(super) fn open_device(&self) -> Result<(Device, String)> {
+        self.device.open_for(self.language_model.is_some() || self.pretrained.is_some())
     }
 }
