@@ -25,6 +25,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from shards import write_shards
+
 HERE = pathlib.Path(__file__).parent / "language"
 WORDS, CONTEXT = 43, 64
 SIZES = dict(vocab_size=WORDS, hidden_size=16, intermediate_size=24, num_hidden_layers=2, max_position_embeddings=CONTEXT)
@@ -117,18 +119,7 @@ def write(name, model, version, dtype, keeps_prefix, shards):
             tensors[f"h.{layer}.attn.bias"] = torch.ones(1, 1, 4, 4).tril()
     if kind == "gpt_neox" and version == 4:
         tensors["embed_out.weight"] = tensors.pop("lm_head.weight")
-    if shards == 1:
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    else:
-        names, where = sorted(tensors), {}
-        for shard in range(shards):
-            file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
-            part = {key: tensors[key] for key in names[shard::shards]}
-            save_file(part, folder / file, metadata={"format": "pt"})
-            where |= {key: file for key in part}
-        size = sum(value.numel() * value.element_size() for value in tensors.values())
-        index = {"metadata": {"total_size": size}, "weight_map": where}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+    write_shards(folder, tensors, shards)
 
 
 def run(model, **inputs):

@@ -24,6 +24,8 @@ from transformers import (
     ModernBertForMaskedLM, ModernBertModel, RobertaConfig, RobertaForMaskedLM, XLMRobertaConfig, XLMRobertaModel,
 )
 
+from shards import write_shards
+
 HERE = pathlib.Path(__file__).parent / "text_encoders"
 TEXTS = [
     "drug A",
@@ -123,18 +125,7 @@ def write(name, model, version, dtype, shards, tokenizer):
         for new, before in old.items():
             tensors = {key.replace(new, before): value for key, value in tensors.items()}
         tensors["bert.embeddings.position_ids"] = torch.arange(CONTEXT)[None]
-    if shards == 1:
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    else:
-        names, where = sorted(tensors), {}
-        for shard in range(shards):
-            file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
-            part = {key: tensors[key] for key in names[shard::shards]}
-            save_file(part, folder / file, metadata={"format": "pt"})
-            where |= {key: file for key in part}
-        size = sum(value.numel() * value.element_size() for value in tensors.values())
-        index = {"metadata": {"total_size": size}, "weight_map": where}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+    write_shards(folder, tensors, shards)
     if name in ("bert", "xlm_roberta"):
         # What these say is for batches; a text that is longer is to be refused, not cut.
         tokenizer.enable_truncation(12)
