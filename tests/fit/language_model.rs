@@ -11,9 +11,11 @@ fn copy(folder: &Path, name: &str) {
     }
 }
 
+const ON_LANGUAGE: [&str; 6] = ["--language-model", "language", "--cells-per-step", "32", "--seed", "3"];
+
 fn fit_on(folder: &Path, output: &str, more: &[&str]) -> (i32, String) {
-    let fixed = ["fit", prepared().to_str().unwrap(), "-o", output, "--language-model", "language"];
-    scflow(folder, &[&fixed[..], &["--cells-per-step", "32", "--seed", "3"], more].concat())
+    let fixed = ["fit", prepared().to_str().unwrap(), "-o", output];
+    scflow(folder, &[&fixed[..], &ON_LANGUAGE, more].concat())
 }
 
 #[test]
@@ -45,23 +47,22 @@ fn a_fit_stands_on_a_folder_in_every_way_and_its_model_needs_it_no_more() {
     }
 }
 
-#[test]
-fn a_killed_fit_with_thin_matrices_goes_on_to_the_same_bytes() {
+/// Fits once whole, and once killed and resumed.
+#[track_caller]
+fn goes_on_to_the_same_bytes(options: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     copy(path, "llama_grouped");
-    let options = ["--steps", "400", "--tune", "lora", "--checkpoint-every", "5"];
+    let options = [&["--checkpoint-every", "5"], options].concat();
     ok(fit_on(path, "whole", &options));
-    let input = prepared().to_str().unwrap();
-    let fixed = ["fit", input, "-o", "killed", "--language-model", "language", "-q"];
-    let arguments = [&fixed[..], &["--cells-per-step", "32", "--seed", "3"], &options].concat();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(path).args(arguments).spawn().unwrap();
-    wait_for(&mut child, || path.join("killed.checkpoint.safetensors").exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!path.join("killed").exists(), "the fit was too fast to be killed");
+    assert!(fit_and_kill(path, "killed", &[&ON_LANGUAGE[..], &options].concat()), "the fit was too fast to be killed");
     assert!(ok(fit_on(path, "killed", &[&options[..], &["--resume"]].concat())).contains("going on from step"));
     same_files(&files(&path.join("whole")), &files(&path.join("killed")));
+}
+
+#[test]
+fn a_killed_fit_with_thin_matrices_goes_on_to_the_same_bytes() {
+    goes_on_to_the_same_bytes(&["--steps", "400", "--tune", "lora"]);
 }
 
 #[test]
@@ -101,21 +102,7 @@ fn weights_of_sixteen_bits_learn_nearly_the_same_take_half_the_room_and_predict_
 
 #[test]
 fn a_fit_of_weights_of_sixteen_bits_goes_on_to_the_same_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    copy(path, "llama_grouped");
-    let options = ["--device", "composed", "--language-weights", "bf16", "--checkpoint-every", "5", "--steps", "300"];
-    ok(fit_on(path, "whole", &options));
-    let input = prepared().to_str().unwrap();
-    let fixed = ["fit", input, "-o", "killed", "--language-model", "language", "-q"];
-    let arguments = [&fixed[..], &["--cells-per-step", "32", "--seed", "3"], &options].concat();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(path).args(arguments).spawn().unwrap();
-    wait_for(&mut child, || path.join("killed.checkpoint.safetensors").exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!path.join("killed").exists(), "the fit was too fast to be killed");
-    assert!(ok(fit_on(path, "killed", &[&options[..], &["--resume"]].concat())).contains("going on from step"));
-    same_files(&files(&path.join("whole")), &files(&path.join("killed")));
+    goes_on_to_the_same_bytes(&["--steps", "300", "--device", "composed", "--language-weights", "bf16"]);
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn fit_additive_shift(folder: &Path) {
 /// Starts a fit and kills it as soon as it has written a checkpoint; false if it was too fast for that.
 fn fit_and_kill(folder: &Path, output: &str, options: &[&str]) -> bool {
     let input = prepared().to_str().unwrap();
-    let arguments = [&["fit", input, "-o", output, "-q"], &SMALL[..], options].concat();
+    let arguments = [&["fit", input, "-o", output, "-q"], options].concat();
     let mut child = Command::new(env!("CARGO_BIN_EXE_scflow")).current_dir(folder).args(arguments).spawn().unwrap();
     let checkpoint = folder.join(format!("{output}.checkpoint.safetensors"));
     wait_for(&mut child, || checkpoint.exists());

@@ -22,7 +22,7 @@ fn conditions_kept_from_the_fit_stop_it_and_are_never_learned_from() {
     assert!(lists("validation").contains(kept) && lists("held_out").contains("drug A"), "{known}");
     assert_eq!(known["validation"].as_array().unwrap().len(), 2, "one pair in two cell types: {known}");
     // Killed and gone on: the same weights, the same judgements.
-    if fit_and_kill(path, "killed", &options) {
+    if fit_and_kill(path, "killed", &[&SMALL[..], &options].concat()) {
         ok(fit(path, "killed", &[&options[..], &["--resume"]].concat()));
     }
     same_files(&files(&path.join("whole")), &files(&path.join("killed")));
