@@ -140,11 +140,12 @@ pub struct Story {
     pub known: Known,
 }
 
-impl Story {
-    /// Whether the network was pretrained elsewhere, or has the architecture of one that was.
-    pub fn was_pretrained(&self) -> bool {
-        self.provenance.get("pretrained_sha256").is_some_and(|digests| !digests.is_null())
-    }
+/// Whether the network of a folder was pretrained elsewhere, or has the architecture of one that was.
+///
+/// # Errors
+/// As [`read_story`].
+pub fn was_pretrained(folder: &Path) -> Result<bool> {
+    Ok(read_config(folder)?.provenance.get("pretrained_sha256").is_some_and(|digests| !digests.is_null()))
 }
 
 /// Reads what a folder says of its model.

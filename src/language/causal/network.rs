@@ -71,7 +71,8 @@ impl Causal {
         Ok(Self { params, embedding, positions, blocks, last, head, recomputes: false })
     }
 
-    /// Whether the numbers within blocks are made again in the backward pass in the place of being kept: slower by a forward pass, in the memory of one block. The gradients are the same to the bit.
+    /// Whether the numbers within blocks are made again in the backward pass in the place of being kept: slower by a forward pass,
+    /// in the memory of one block. The gradients are the same to the bit.
     #[must_use]
     pub fn recomputing(self, recomputes: bool) -> Self {
         Self { recomputes, ..self }

@@ -123,7 +123,7 @@ impl PredictParams {
 pub fn predict(params: &PredictParams, say: &dyn Fn(&str)) -> Result<Vec<(Condition, String, usize)>> {
     params.check()?;
     atomic::check(&params.output, params.force)?;
-    let (device, device_name) = params.device.open_for(model_folder::read_story(&params.model)?.was_pretrained())?;
+    let (device, device_name) = params.device.open_for(model_folder::was_pretrained(&params.model)?)?;
     say(&format!("device: {device_name}"));
     let mut model = model_folder::read(&params.model, &device)?;
     if let Some(path) = &params.descriptions {

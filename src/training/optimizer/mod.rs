@@ -70,11 +70,12 @@ impl Slot {
 
     /// The mean of gradients and that of their squares, on the CPU.
     pub(super) fn moments(&self) -> Result<[Tensor; 2]> {
-        let (n, shape) = (self.variable.elem_count(), self.variable.shape());
-        let tensor = |values: Vec<f32>| Tensor::from_vec(values, shape, &Device::Cpu);
+        let shape = self.variable.shape();
+        let tensor = |values: &[f32]| Tensor::from_slice(values, shape, &Device::Cpu);
+        let zeros = || Tensor::zeros(shape, DType::F32, &Device::Cpu);
         Ok(match &self.moments {
-            Moments::Here { first, second } => [tensor(first.clone())?, tensor(second.clone())?],
-            Moments::There(None) => [tensor(vec![0.0; n])?, tensor(vec![0.0; n])?],
+            Moments::Here { first, second } => [tensor(first)?, tensor(second)?],
+            Moments::There(None) => [zeros()?, zeros()?],
             Moments::There(Some([first, second])) => [first.to_device(&Device::Cpu)?, second.to_device(&Device::Cpu)?],
         })
     }

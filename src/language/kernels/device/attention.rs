@@ -80,16 +80,17 @@ fn parts(qkv: &Tensor, prefix: Option<(&Tensor, &Tensor)>, sizes: Sizes) -> Resu
 /// What is added to scores: zero where a token may look, −∞ elsewhere; (n_sequences, 1, n_tokens, n_prefix + n_tokens).
 fn hidden(arrangement: &Arrangement, sizes: Sizes, like: &Tensor) -> Result<Tensor> {
     let Sizes { n_sequences, n_tokens, n_prefix, .. } = sizes;
+    let added = |visible: bool| if visible { 0.0_f32 } else { f32::NEG_INFINITY };
+    let own: Vec<f32> = arrangement.mask.rows(0..n_tokens, n_tokens).into_iter().map(added).collect();
     let mut hidden = Vec::with_capacity(n_sequences * n_tokens * (n_prefix + n_tokens));
     for sequence in 0..n_sequences {
         let length = match n_prefix {
             0 => 0,
             _ => arrangement.prefix_lengths[arrangement.prefix_of_sequence[sequence] as usize],
         };
-        for token in 0..n_tokens {
-            hidden.extend((0..n_prefix).map(|place| if place < length { 0.0_f32 } else { f32::NEG_INFINITY }));
-            let row = arrangement.mask.rows(token..token + 1, n_tokens);
-            hidden.extend(row.into_iter().map(|visible| if visible { 0.0 } else { f32::NEG_INFINITY }));
+        for row in own.chunks_exact(n_tokens) {
+            hidden.extend((0..n_prefix).map(|place| added(place < length)));
+            hidden.extend_from_slice(row);
         }
     }
     Tensor::from_vec(hidden, (n_sequences, 1, n_tokens, n_prefix + n_tokens), like.device())
